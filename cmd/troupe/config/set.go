@@ -1,0 +1,57 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// ErrUnknown is what Set returns for a name that Nix 2.34.8 does not have.
+var ErrUnknown = errors.New("unknown setting")
+
+// Set gives a setting a value in the text form of nix.conf. name is Nix's name, an alias, or "extra-" and
+// one of those for lists. On error nothing has changed; ErrUnknown is for the caller to warn of, as Nix does.
+func (s *Settings) Set(name, value string) error {
+	r, extra, ok := find(name)
+	if !ok {
+		return fmt.Errorf("set %q: %w", name, ErrUnknown)
+	}
+	changed, err := r.apply(s, value, extra)
+	if err != nil {
+		return fmt.Errorf("set %s to %q: %w", name, value, err)
+	}
+	if r.status == Later {
+		s.unmet = maps.Clone(s.unmet)
+		if s.unmet == nil {
+			s.unmet = map[string]bool{}
+		}
+		s.unmet[r.name] = changed
+	}
+	return nil
+}
+
+// find returns the row for a name; extra is true where the value is to be added to what is there.
+func find(name string) (r row, extra, ok bool) {
+	if r, ok := rows[name]; ok {
+		return r, false, true
+	}
+	bare, extra := strings.CutPrefix(name, "extra-")
+	if r, ok := rows[bare]; ok && extra && r.extends {
+		return r, true, true
+	}
+	return row{}, false, false
+}
+
+// Unmet lists, sorted, the settings that are away from their defaults and that troupe does not honour yet.
+func (s *Settings) Unmet() []string {
+	var names []string
+	for name, away := range s.unmet {
+		if away {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

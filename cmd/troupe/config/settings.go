@@ -1,0 +1,126 @@
+// Package config reads the settings of a Nix installation under Nix's names: nix.conf with its includes,
+// the user's files, NIX_CONFIG and "--option NAME VALUE". It knows every setting of Nix 2.34.8; which of
+// them troupe acts on is in docs/settings.md, and a setting that has no effect here is said so once.
+// It is unaware of what the settings do.
+package config
+
+import "time"
+
+// SandboxMode is the value of "sandbox": Nix has no yes, no, 1 or 0 for this one.
+type SandboxMode string
+
+// The three values of SandboxMode. Relaxed lets a derivation with __noChroot out of the sandbox.
+const (
+	SandboxOn      SandboxMode = "true"
+	SandboxOff     SandboxMode = "false"
+	SandboxRelaxed SandboxMode = "relaxed"
+)
+
+// SandboxPath is one entry of "sandbox-paths": a host path and where a builder sees it.
+type SandboxPath struct {
+	Inside, Outside string
+	// Optional entries, written with a "?" at the end, are left out where the host has none.
+	Optional bool
+}
+
+// Settings holds the settings that have a typed value. The zero value means nothing; start from Defaults.
+// Sets of words are sorted and free of duplicates. Slices and maps are never changed in place, so a copy
+// of the struct can be changed with Set without touching the original.
+type Settings struct {
+	// MaxJobs is the number of local builds at a time; "auto" has become the number of CPUs.
+	MaxJobs uint
+	// Cores becomes NIX_BUILD_CORES; 0 stands for all that the machine has.
+	Cores uint
+	// MaxSubstitutionJobs is the number of paths fetched at a time.
+	MaxSubstitutionJobs uint
+
+	KeepGoing, KeepFailed, Fallback bool
+	// MaxSilentTime and Timeout end a build that is silent, or simply runs, for longer; 0 is no limit.
+	MaxSilentTime, Timeout time.Duration
+
+	Sandbox         SandboxMode
+	SandboxPaths    []SandboxPath // sorted by Inside
+	SandboxFallback bool
+	// SandboxBuildDir is the build directory as the builder sees it.
+	SandboxBuildDir string
+	// SandboxDevShmSize is the size option of the tmpfs at /dev/shm: "50%", "1g".
+	SandboxDevShmSize string
+	// BuildDir is where build directories are made; empty stands for a directory of the state directory.
+	BuildDir string
+
+	// BuildUsersGroup is the group whose members builders run as; empty runs them as this very user.
+	BuildUsersGroup  string
+	AutoAllocateUIDs bool
+	// StartID and IDCount delimit the uids of auto-allocate-uids.
+	StartID, IDCount uint32
+	UseCgroups       bool
+
+	System                         string
+	ExtraPlatforms, SystemFeatures []string
+	ImpersonateLinux26             bool
+
+	FilterSyscalls, AllowNewPrivileges bool
+	RequireDropSupplementaryGroups     bool
+	// ImpureEnv overrides the service's own environment for impureEnvVars.
+	ImpureEnv map[string]string
+
+	KeepBuildLog, CompressBuildLog bool
+	// MaxBuildLogSize in bytes ends a build that says more; 0 is no limit.
+	MaxBuildLogSize uint64
+	// LogLines is how much of a failed build's log is shown.
+	LogLines uint
+
+	// NetrcFile need not exist.
+	NetrcFile string
+	// SSLCertFile is a bundle of authorities in PEM; empty where the host has none.
+	SSLCertFile string
+	// ConnectTimeout and StalledDownloadTimeout give up on a server; 0 is no limit.
+	ConnectTimeout, StalledDownloadTimeout time.Duration
+	DownloadAttempts                       uint
+
+	Store        string
+	Substitute   bool
+	Substituters []string
+	// Builders is Nix's own text, lines separated by newlines or ";", or "@" and the name of a file.
+	Builders string
+
+	AllowedUsers, TrustedUsers []string
+	FsyncMetadata              bool
+
+	// defaults is what these settings started from; unmet names the settings that are away from it
+	// and are not honoured.
+	defaults *Settings
+	unmet    map[string]bool
+}
+
+// Defaults returns the settings of a Nix 2.34.8 that was given none, on the given host. confDir is the
+// directory of nix.conf, where netrc and machines are looked for.
+func Defaults(host Host, confDir string) Settings {
+	s := Settings{
+		MaxJobs: 1, MaxSubstitutionJobs: 16,
+		Sandbox: SandboxOn, SandboxFallback: true, SandboxBuildDir: "/build", SandboxDevShmSize: "50%",
+		StartID: 872415232, IDCount: 8388608,
+		System: host.System, ExtraPlatforms: host.ExtraPlatforms,
+		SystemFeatures: []string{"benchmark", "big-parallel", "nixos-test", "uid-range"},
+		FilterSyscalls: true, RequireDropSupplementaryGroups: host.Root,
+		KeepBuildLog: true, CompressBuildLog: true, LogLines: 25,
+		NetrcFile: confDir + "/netrc", SSLCertFile: host.CertFile,
+		ConnectTimeout: 15 * time.Second, StalledDownloadTimeout: 300 * time.Second, DownloadAttempts: 5,
+		Store: "auto", Substitute: true, Substituters: []string{"https://cache.nixos.org/"},
+		Builders:     "@" + confDir + "/machines",
+		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"},
+		FsyncMetadata: true,
+	}
+	if host.Root {
+		s.BuildUsersGroup = "nixbld"
+	}
+	if host.KVM {
+		s.SystemFeatures = sortedSet(append(s.SystemFeatures, "kvm"))
+	}
+	if host.Remote != "" {
+		s.Store = host.Remote
+	}
+	start := s
+	s.defaults = &start
+	return s
+}
