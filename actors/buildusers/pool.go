@@ -1,0 +1,215 @@
+// Package buildusers lends the users that builders run as.
+package buildusers
+
+import (
+	"fmt"
+	"slices"
+
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// Pool lends each user to one goal at a time, and again only after the users
+// port has killed all that ran under it.
+//
+//	user is   message           next      effects
+//	--------  ----------------  --------  ------------------------------------
+//	free      AcquireBuildUser  claiming  users: ClaimUser
+//	claiming  UserClaimed       lent      goal: BuildUserGranted
+//	claiming  UserClaimed       cleaning  users: CleanUser        (goal withdrew)
+//	claiming  UserTaken         taken     the goal tries the next user
+//	claiming  UserFailed        free      goal: BuildUserRefused
+//	lent      ReleaseBuildUser  cleaning  users: CleanUser
+//	cleaning  UserCleaned       free      the first waiting goal tries it
+//	cleaning  UserFailed        broken    (never lent again; said once in the log)
+//
+// A goal for whom no user is free waits in line; one that finds every user in
+// use elsewhere or broken is refused. The line is bounded by the build slots.
+//
+// With a single shared user (a service without privileges) every goal is
+// granted that user at once.
+type Pool struct {
+	shared *messages.BuildUser
+	why    string // why there are no users, if there are none
+	users  []*user
+	line   []messages.Address
+}
+
+type user struct {
+	messages.BuildUser
+	state state
+	goal  messages.Address // claiming, lent: whose it is; "" if withdrawn
+}
+
+type state uint8
+
+const (
+	free     state = iota
+	claiming       // being locked and cleaned for a goal
+	lent           // a goal's builder may run under it
+	cleaning       // given back; processes may be left
+	taken          // another process on this machine uses it
+	broken         // it could not be cleaned
+)
+
+// New makes a pool of users, in the order in which they are tried. Where there
+// are none, why says so to whoever asks for one.
+func New(users []messages.BuildUser, why string) *Pool {
+	p := &Pool{why: why}
+	for _, u := range users {
+		if u.Shared {
+			return &Pool{shared: &u}
+		}
+		p.users = append(p.users, &user{BuildUser: u})
+	}
+	return p
+}
+
+func (p *Pool) String() string {
+	count := map[state]int{}
+	for _, u := range p.users {
+		count[u.state]++
+	}
+	return fmt.Sprintf("users=%d lent=%d cleaning=%d waiting=%d", len(p.users), count[lent]+count[claiming], count[cleaning], len(p.line))
+}
+
+// Step implements [host.Machine].
+func (p *Pool) Step(m messages.Message) []host.Effect {
+	switch m := m.(type) {
+	case *messages.AcquireBuildUser:
+		return p.onAcquire(m)
+	case *messages.ReleaseBuildUser:
+		return p.onRelease(m)
+	case *messages.UserClaimed:
+		return p.onClaimed(p.find(m.UID, claiming))
+	case *messages.UserTaken:
+		u := p.find(m.UID, claiming)
+		goal := u.goal
+		p.become(u, taken, "")
+		return p.retry(goal)
+	case *messages.UserCleaned:
+		p.become(p.find(m.UID, cleaning), free, "")
+		return p.serve()
+	case *messages.UserFailed:
+		return p.onFailed(m)
+	}
+	panic(fmt.Sprintf("%v: unexpected %v", p, m))
+}
+
+func (p *Pool) onAcquire(m *messages.AcquireBuildUser) []host.Effect {
+	if p.shared != nil {
+		return []host.Effect{host.Send{To: m.Goal, Msg: &messages.BuildUserGranted{User: *p.shared}}}
+	}
+	p.retakeIfIdle()
+	p.line = append(p.line, m.Goal)
+	return p.serve()
+}
+
+// retakeIfIdle gives users that were in use elsewhere another try when a new
+// goal asks.
+func (p *Pool) retakeIfIdle() {
+	for _, u := range p.users {
+		if u.state == taken {
+			p.become(u, free, "")
+		}
+	}
+}
+
+func (p *Pool) onRelease(m *messages.ReleaseBuildUser) []host.Effect {
+	if i := slices.Index(p.line, m.Goal); i >= 0 {
+		p.line = slices.Delete(p.line, i, i+1)
+		return nil
+	}
+	i := slices.IndexFunc(p.users, func(u *user) bool { return u.goal == m.Goal })
+	if i < 0 {
+		return nil
+	}
+	u := p.users[i]
+	if u.state == claiming { // the port's answer comes first
+		u.goal = ""
+		return nil
+	}
+	return p.clean(u)
+}
+
+func (p *Pool) clean(u *user) []host.Effect {
+	p.become(u, cleaning, "")
+	return []host.Effect{host.Send{To: messages.Users, Msg: &messages.CleanUser{User: u.BuildUser}}}
+}
+
+func (p *Pool) onClaimed(u *user) []host.Effect {
+	if u.goal == "" {
+		return p.clean(u)
+	}
+	p.become(u, lent, u.goal)
+	return []host.Effect{host.Send{To: u.goal, Msg: &messages.BuildUserGranted{User: u.BuildUser}}}
+}
+
+func (p *Pool) onFailed(m *messages.UserFailed) []host.Effect {
+	i := slices.IndexFunc(p.users, func(u *user) bool { return u.UID == m.UID })
+	u := p.users[i]
+	if u.state == cleaning {
+		p.become(u, broken, "")
+		return p.serve()
+	}
+	goal := u.goal
+	p.become(u, free, "")
+	if goal == "" {
+		return p.serve()
+	}
+	refuse := host.Send{To: goal, Msg: &messages.BuildUserRefused{Reason: m.Reason}}
+	return append([]host.Effect{refuse}, p.serve()...)
+}
+
+// retry puts a goal back at the head of the line.
+func (p *Pool) retry(goal messages.Address) []host.Effect {
+	if goal != "" {
+		p.line = slices.Insert(p.line, 0, goal)
+	}
+	return p.serve()
+}
+
+// serve gives free users to those in line, and refuses the line when no user
+// will ever come back to this pool.
+func (p *Pool) serve() (out []host.Effect) {
+	for len(p.line) > 0 {
+		i := slices.IndexFunc(p.users, func(u *user) bool { return u.state == free })
+		if i < 0 {
+			break
+		}
+		p.become(p.users[i], claiming, p.line[0])
+		p.line = p.line[1:]
+		out = append(out, host.Send{To: messages.Users, Msg: &messages.ClaimUser{User: p.users[i].BuildUser}})
+	}
+	if p.hopeless() {
+		for _, goal := range p.line {
+			out = append(out, host.Send{To: goal, Msg: &messages.BuildUserRefused{Reason: p.reason()}})
+		}
+		p.line = nil
+	}
+	return out
+}
+
+// hopeless says that no user is free, nor will be by what this pool does.
+func (p *Pool) hopeless() bool {
+	return !slices.ContainsFunc(p.users, func(u *user) bool { return u.state != taken && u.state != broken })
+}
+
+func (p *Pool) reason() string {
+	if len(p.users) == 0 {
+		return p.why
+	}
+	return "all build users are currently in use; consider creating additional users and adding them to the build users group"
+}
+
+func (p *Pool) find(uid int, want state) *user {
+	for _, u := range p.users {
+		if u.UID == uid && u.state == want {
+			return u
+		}
+	}
+	panic(fmt.Sprintf("%v: user %d is not in the state expected", p, uid))
+}
+
+// become is the only assignment to a user's state.
+func (p *Pool) become(u *user, next state, goal messages.Address) { u.state, u.goal = next, goal }

@@ -1,0 +1,129 @@
+package goal
+
+import (
+	"fmt"
+
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// KindChild is the kind of machine that a derivation goal spawns.
+const KindChild host.Kind = "child"
+
+// stepTry handles the states from tryToBuild to preparing: gather what a build
+// needs, in an order in which nothing scarce is held idle.
+func (g *Derivation) stepTry(m messages.Message) []host.Effect {
+	switch m := m.(type) {
+	case *messages.LocksHeld:
+		g.expect(m, tryToBuild, lockedElsewhere)
+		if g.state == lockedElsewhere {
+			return g.wantSlot(slotAgain)
+		}
+		return append(g.enter(recheck), g.query(g.outputPaths()))
+	case *messages.LocksBusy:
+		g.expect(m, tryToBuild)
+		return append(g.enter(lockedElsewhere), host.Send{To: messages.Slots, Msg: &messages.ReleaseSlot{Goal: g.self}})
+	case *messages.LocksFailed:
+		g.expect(m, tryToBuild, lockedElsewhere)
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
+	case *messages.SlotFree:
+		g.expect(m, slotAgain)
+		return append(g.enter(recheck), g.query(g.outputPaths()))
+	case *messages.PathsQueried:
+		g.expect(m, recheck)
+		return g.onRechecked(m)
+	case *messages.BuildUserGranted:
+		g.expect(m, wantUser)
+		return append(g.enter(preparing), host.Send{To: messages.Builds, Msg: &messages.PrepareBuild{
+			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, User: m.User}})
+	case *messages.BuildUserRefused:
+		g.expect(m, wantUser)
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
+	case *messages.BuildPrepared:
+		g.expect(m, preparing)
+		return g.onPrepared(m)
+	case *messages.BuildNotPrepared:
+		g.expect(m, preparing)
+		return g.discard(messages.Result{Status: m.Status, Error: m.Reason})
+	}
+	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
+}
+
+func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
+	if m.Error != "" {
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
+	}
+	if end, ended := g.ended(m); ended {
+		return g.finish(end)
+	}
+	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self}})
+}
+
+func (g *Derivation) onPrepared(m *messages.BuildPrepared) []host.Effect {
+	if g.cancelled {
+		return g.discard(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
+	}
+	g.log, g.inputs = m.Log, nil
+	return append(g.enter(building),
+		host.Spawn{Actor: g.child(), Kind: KindChild},
+		host.Send{To: g.child(), Msg: &messages.StartChild{Goal: g.self, Build: g.self, Limits: g.policy.Limits}})
+}
+
+// stepBuild handles the states from building to the end.
+func (g *Derivation) stepBuild(m messages.Message) []host.Effect {
+	switch m := m.(type) {
+	case *messages.ChildOutput:
+		g.expect(m, building)
+		return []host.Effect{host.Send{To: messages.Progress, Msg: &messages.GoalLine{Goal: g.self, Line: m.LastLine}}}
+	case *messages.BuilderExited:
+		g.expect(m, building)
+		return append([]host.Effect{host.Stop{Actor: g.child()}}, g.onExited(m)...)
+	case *messages.BuildFinished:
+		g.expect(m, buildDone)
+		r := messages.Result{Status: messages.Built, Outputs: m.Outputs, Duration: g.result.Duration}
+		if g.target.Mode == messages.Check {
+			return g.discard(r)
+		}
+		return append(g.become(registering, r), host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: g.outputPaths()}})
+	case *messages.BuildRejected:
+		g.expect(m, buildDone)
+		return g.fail(messages.Result{Status: m.Status, Flaw: m.Flaw, Error: m.Reason})
+	case *messages.PathsRegistered:
+		g.expect(m, registering)
+		return g.discard(g.result)
+	case *messages.BuildDiscarded:
+		g.expect(m, discarding)
+		return g.onDiscarded(m)
+	}
+	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
+}
+
+func (g *Derivation) onExited(m *messages.BuilderExited) []host.Effect {
+	if g.cancelled {
+		return g.discard(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
+	}
+	if m.Cause == messages.Exited && m.Exit.Signal == 0 && m.Exit.Code == 0 {
+		out := g.become(buildDone, messages.Result{Duration: m.Exit.Wall})
+		return append(out, host.Send{To: messages.Builds, Msg: &messages.FinishBuild{Build: g.self, Exit: m.Exit}})
+	}
+	return g.fail(g.builderFailed(m))
+}
+
+// fail ends a build that went wrong, and remembers it where that is wanted. A
+// fixed output's failure is not remembered: it says more about a server than
+// about the derivation.
+func (g *Derivation) fail(r messages.Result) []host.Effect {
+	out := g.discard(r)
+	if g.policy.CacheFailure && !g.recipe.Fixed && r.Status == messages.PermanentFailure {
+		out = append(out, host.Send{To: messages.Database, Msg: &messages.RecordFailure{Paths: g.outputPaths(), Status: r.Status}})
+	}
+	return out
+}
+
+func (g *Derivation) onDiscarded(m *messages.BuildDiscarded) []host.Effect {
+	r := g.result
+	if m.Kept != "" {
+		r.Error += fmt.Sprintf("\nnote: keeping build directory '%s'", m.Kept)
+	}
+	return g.finish(r)
+}

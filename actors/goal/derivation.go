@@ -1,0 +1,229 @@
+// Package goal holds the goals: machines that make one thing valid each.
+package goal
+
+import (
+	"fmt"
+
+	"troupe/actors/host"
+	"troupe/messages"
+	"troupe/storage/storepath"
+)
+
+// Derivation makes the outputs of one derivation valid.
+//
+//	state               message               next                effects
+//	------------------  --------------------  ------------------  ----------------------------------------
+//	new                 Realise               init                database: ReadDerivation
+//	init                DerivationRead        haveDerivation      database: QueryPaths (outputs, sources)
+//	init                DerivationUnreadable  done                worker: GoalFinished
+//	haveDerivation      PathsQueried          done                worker: GoalFinished (valid, or known to fail)
+//	haveDerivation      PathsQueried          outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
+//	outputsSubstituted  WaiteeDone            outputsSubstituted
+//	outputsSubstituted  WaiteeDone            inputsRealised      slots: AcquireSlot (the last one)
+//	outputsSubstituted  WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
+//	inputsRealised      SlotFree              tryToBuild          path-locks: LockPaths
+//	inputsRealised      SlotRefused           done                worker: GoalFinished
+//	tryToBuild          LocksBusy             lockedElsewhere     slots: ReleaseSlot
+//	tryToBuild          LocksHeld             recheck             database: QueryPaths (outputs)
+//	tryToBuild          LocksFailed           done                slots: ReleaseSlot, worker: GoalFinished
+//	lockedElsewhere     LocksHeld             slotAgain           slots: AcquireSlot
+//	lockedElsewhere     LocksFailed           done                worker: GoalFinished
+//	slotAgain           SlotFree              recheck             database: QueryPaths (outputs)
+//	recheck             PathsQueried          done                everything is given back (somebody built it)
+//	recheck             PathsQueried          wantUser            build-users: AcquireBuildUser
+//	wantUser            BuildUserGranted      preparing           builds: PrepareBuild
+//	wantUser            BuildUserRefused      done                everything is given back
+//	preparing           BuildPrepared         building            spawn child: StartChild
+//	preparing           BuildNotPrepared      discarding          builds: DiscardBuild
+//	building            ChildOutput           building            progress: GoalLine
+//	building            BuilderExited         buildDone           stop child, builds: FinishBuild (it succeeded)
+//	building            BuilderExited         discarding          stop child, builds: DiscardBuild (it did not)
+//	buildDone           BuildFinished         registering         store: RegisterPaths
+//	buildDone           BuildFinished         discarding          builds: DiscardBuild (it was only checked)
+//	buildDone           BuildRejected         discarding          builds: DiscardBuild
+//	registering         PathsRegistered       discarding          builds: DiscardBuild
+//	discarding          BuildDiscarded        done                everything is given back, worker: GoalFinished
+//	any before building CancelGoal            done                everything is given back
+//	preparing           CancelGoal            preparing           (its end is awaited, and then discarded)
+//	building            CancelGoal            building            child: KillChild
+//	after building      CancelGoal            same                (what is nearly done is finished)
+//	any before recheck  WidenGoal             same                more outputs are wanted
+//	any later           WidenGoal             same                (a build makes all outputs anyhow)
+//	done                any                   done                (late answers)
+//	building            ActorFailed           discarding          builds: DiscardBuild (the child panicked)
+//
+// What is given back: the slot, the user, the locks. Each may be given back
+// more than once, and by a goal that has none, so that one list serves every
+// way out.
+type Derivation struct {
+	self   messages.Address
+	policy Policy
+
+	target    messages.Target
+	keepGoing bool
+	recipe    messages.Recipe
+	state     state
+	log       string // where the build's log is
+
+	inputs   []storepath.Path // outputs of finished waitees, and sources
+	waitees  int              // not yet done
+	failures int              // waitees that failed
+	first    messages.Result  // of the waitees that failed
+
+	result    messages.Result // once it is known
+	cancelled bool            // the end of the builder is awaited
+}
+
+// state says what the goal waits for.
+type state uint8
+
+const (
+	fresh              state = iota
+	initial                  // the derivation is being read
+	haveDerivation           // which outputs are valid is being asked
+	outputsSubstituted       // no output can be substituted; inputs are awaited
+	inputsRealised           // all inputs are valid; a slot is awaited
+	tryToBuild               // has a slot; the locks are being taken
+	lockedElsewhere          // has no slot; another owner has a lock
+	slotAgain                // has the locks; a slot is awaited
+	recheck                  // has both; somebody may have built it meanwhile
+	wantUser                 // a build user is awaited
+	preparing                // directory, root and environment are being made
+	building                 // the child runs
+	buildDone                // the outputs are being checked and moved
+	registering              // the outputs are becoming valid
+	discarding               // the build's directories are being deleted
+	done                     // the worker knows the result
+)
+
+var stateNames = [...]string{
+	"new", "init", "haveDerivation", "outputsSubstituted", "inputsRealised", "tryToBuild", "lockedElsewhere",
+	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
+}
+
+func (s state) String() string { return stateNames[s] }
+
+// NewDerivation makes the machine of the derivation goal at an address.
+func NewDerivation(self messages.Address, p Policy) *Derivation {
+	return &Derivation{self: self, policy: p}
+}
+
+func (g *Derivation) String() string {
+	if g.state == outputsSubstituted {
+		return fmt.Sprintf("%v waitees=%d failed=%d", g.state, g.waitees, g.failures)
+	}
+	return g.state.String()
+}
+
+// Step implements [host.Machine].
+func (g *Derivation) Step(m messages.Message) []host.Effect {
+	switch m := m.(type) {
+	case *messages.CancelGoal:
+		return g.onCancel()
+	case *messages.WidenGoal:
+		return g.onWiden(m)
+	case *messages.Realise:
+		g.expect(m, fresh)
+	case *messages.ActorFailed:
+		g.expect(m, building)
+		return g.discard(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
+	}
+	if g.state == done {
+		return nil // an answer to what was asked before the end
+	}
+	if g.state < tryToBuild {
+		return g.stepInputs(m)
+	}
+	if g.state < building {
+		return g.stepTry(m)
+	}
+	return g.stepBuild(m)
+}
+
+func (g *Derivation) onCancel() []host.Effect {
+	switch {
+	case g.state == preparing:
+		g.cancelled = true
+		return nil
+	case g.state < building:
+		return g.finish(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
+	case g.state == building && !g.cancelled:
+		g.cancelled = true
+		return []host.Effect{host.Send{To: g.child(), Msg: &messages.KillChild{}}}
+	}
+	return nil
+}
+
+func (g *Derivation) onWiden(m *messages.WidenGoal) []host.Effect {
+	g.target.Outputs = messages.MergeOutputs(g.target.Outputs, m.Outputs)
+	g.keepGoing = g.keepGoing || m.KeepGoing
+	return nil
+}
+
+// finish gives everything back and reports the result.
+func (g *Derivation) finish(r messages.Result) []host.Effect {
+	out := []host.Effect{host.Send{To: messages.Worker, Msg: &messages.DropWaitees{From: g.self}}}
+	out = append(out, g.giveBack(r.Status.OK())...)
+	return append(out, g.become(done, r)...)
+}
+
+func (g *Derivation) giveBack(valid bool) []host.Effect {
+	if g.state < inputsRealised {
+		return nil
+	}
+	return []host.Effect{
+		host.Send{To: messages.BuildUsers, Msg: &messages.ReleaseBuildUser{Goal: g.self}},
+		host.Send{To: messages.PathLocks, Msg: &messages.UnlockPaths{Goal: g.self, Valid: valid}},
+		host.Send{To: messages.Slots, Msg: &messages.ReleaseSlot{Goal: g.self}},
+	}
+}
+
+// discard deletes the build's directories and then finishes with r.
+func (g *Derivation) discard(r messages.Result) []host.Effect {
+	failed := !r.Status.OK() && r.Status != messages.Cancelled
+	out := g.become(discarding, r)
+	return append(out, host.Send{To: messages.Builds, Msg: &messages.DiscardBuild{Build: g.self, Failed: failed}})
+}
+
+func (g *Derivation) child() messages.Address { return "child/" + g.self }
+
+func (g *Derivation) expect(m messages.Message, allowed ...state) {
+	for _, s := range allowed {
+		if g.state == s {
+			return
+		}
+	}
+	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
+}
+
+// become is the only assignment to the state and to the result, and tells the
+// observers.
+func (g *Derivation) become(next state, r messages.Result) []host.Effect {
+	g.state, g.result = next, r
+	if next == done {
+		return []host.Effect{
+			host.Send{To: messages.Worker, Msg: &messages.GoalFinished{From: g.self, Result: r}},
+			host.Send{To: messages.Progress, Msg: &messages.GoalEnded{Goal: g.self, Drv: g.target.Path, Result: r, Log: g.log}},
+		}
+	}
+	return []host.Effect{host.Send{To: messages.Progress, Msg: &messages.GoalChanged{
+		Goal: g.self, Drv: g.target.Path, State: next.String(), Wait: g.wait(), Log: g.log}}}
+}
+
+// enter is become where there is no result yet.
+func (g *Derivation) enter(next state) []host.Effect { return g.become(next, messages.Result{}) }
+
+// wait is why the goal does not go on.
+func (g *Derivation) wait() messages.Wait {
+	switch g.state {
+	case outputsSubstituted:
+		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
+	case inputsRealised, slotAgain:
+		return messages.Wait{For: messages.BuildSlot}
+	case lockedElsewhere:
+		return messages.Wait{For: messages.PathLock}
+	case wantUser:
+		return messages.Wait{For: messages.FreeUser}
+	}
+	return messages.Wait{}
+}

@@ -1,0 +1,172 @@
+package goal
+
+import (
+	"fmt"
+	"slices"
+
+	"troupe/actors/host"
+	"troupe/messages"
+	"troupe/storage/storepath"
+)
+
+// stepInputs handles the states up to inputsRealised: find out what is there,
+// and make the inputs valid.
+func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
+	switch m := m.(type) {
+	case *messages.Realise:
+		g.expect(m, fresh)
+		g.target, g.keepGoing = m.Target, m.KeepGoing
+		return append(g.enter(initial),
+			host.Send{To: messages.Database, Msg: &messages.ReadDerivation{From: g.self, Drv: g.target.Path}})
+	case *messages.DerivationRead:
+		g.expect(m, initial)
+		return g.onDerivation(m.Recipe)
+	case *messages.DerivationUnreadable:
+		g.expect(m, initial)
+		return g.finish(messages.Result{Status: m.Status, Error: m.Reason})
+	case *messages.PathsQueried:
+		g.expect(m, haveDerivation)
+		return g.onQueried(m)
+	case *messages.WaiteeDone:
+		g.expect(m, outputsSubstituted)
+		return g.onWaitee(m)
+	case *messages.SlotFree:
+		g.expect(m, inputsRealised)
+		return append(g.enter(tryToBuild),
+			host.Send{To: messages.PathLocks, Msg: &messages.LockPaths{Goal: g.self, Paths: g.outputPaths()}})
+	case *messages.SlotRefused:
+		g.expect(m, inputsRealised)
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
+	}
+	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
+}
+
+func (g *Derivation) onDerivation(r messages.Recipe) []host.Effect {
+	g.recipe = r
+	for _, name := range g.target.Outputs {
+		if name != messages.AllOutputs && !slices.ContainsFunc(r.Outputs, func(o messages.Output) bool { return o.Name == name }) {
+			return g.finish(messages.Result{Status: messages.InputRejected,
+				Error: fmt.Sprintf("derivation '%s' does not have wanted outputs '%s'", g.policy.StoreDir.Join(g.target.Path), name)})
+		}
+	}
+	return append(g.enter(haveDerivation), g.query(slices.Concat(g.outputPaths(), r.Sources)))
+}
+
+func (g *Derivation) query(paths []storepath.Path) host.Effect {
+	return host.Send{To: messages.Database, Msg: &messages.QueryPaths{From: g.self, Paths: paths}}
+}
+
+// onQueried decides what is still to do, given which outputs and, after them,
+// which sources are valid.
+func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
+	if m.Error != "" {
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
+	}
+	if end, ended := g.ended(m); ended {
+		return g.finish(end)
+	}
+	var waitees []messages.Target
+	for i, src := range g.recipe.Sources {
+		if m.Valid[len(g.recipe.Outputs)+i] {
+			g.inputs = append(g.inputs, src)
+			continue
+		}
+		waitees = append(waitees, messages.Target{Path: src})
+	}
+	waitees = append(waitees, g.recipe.Inputs...)
+	g.waitees = len(waitees)
+	out := g.enter(outputsSubstituted)
+	if g.waitees == 0 {
+		return append(out, g.wantSlot(inputsRealised)...)
+	}
+	return append(out, host.Send{To: messages.Worker, Msg: &messages.AwaitGoals{
+		From: g.self, Waitees: waitees, Expected: g.recipe.Expected}})
+}
+
+// ended says whether what is valid, or known to fail, ends the goal.
+func (g *Derivation) ended(m *messages.PathsQueried) (messages.Result, bool) {
+	valid := g.valid(m)
+	if g.target.Mode == messages.Check {
+		if len(valid) < len(g.recipe.Outputs) {
+			return messages.Result{Status: messages.MiscFailure, Error: fmt.Sprintf(
+				"some outputs of '%s' are not valid, so checking is not possible", g.policy.StoreDir.Join(g.target.Path))}, true
+		}
+		return messages.Result{}, false
+	}
+	r := messages.Result{Status: messages.AlreadyValid, Outputs: valid}
+	all := len(valid) == len(g.recipe.Outputs)
+	wantsAll := slices.Contains(g.target.Outputs, messages.AllOutputs)
+	if all || (!wantsAll && r.Covers(g.target.Outputs)) {
+		return r, true
+	}
+	for i, o := range g.recipe.Outputs {
+		if m.Failed[i] && !m.Valid[i] {
+			return messages.Result{Status: messages.CachedFailure, Error: g.cannotBuild(
+				fmt.Sprintf("a build of its output '%s' failed before, and failures are remembered", o.Name))}, true
+		}
+	}
+	return messages.Result{}, false
+}
+
+func (g *Derivation) valid(m *messages.PathsQueried) (valid []messages.Output) {
+	for i, o := range g.recipe.Outputs {
+		if m.Valid[i] {
+			valid = append(valid, o)
+		}
+	}
+	return valid
+}
+
+func (g *Derivation) onWaitee(m *messages.WaiteeDone) []host.Effect {
+	g.waitees--
+	if m.Result.Status.OK() {
+		g.take(m)
+	} else {
+		g.failures++
+		if g.failures == 1 {
+			g.first = m.Result
+		}
+	}
+	switch {
+	case g.failures > 0 && (g.waitees == 0 || !g.keepGoing):
+		return g.finish(g.inputsFailed(m))
+	case g.waitees > 0:
+		return nil
+	}
+	return g.wantSlot(inputsRealised)
+}
+
+// take notes the inputs that a waitee made valid.
+func (g *Derivation) take(m *messages.WaiteeDone) {
+	if !m.Waitee.IsBuild() {
+		g.inputs = append(g.inputs, m.Waitee.Path)
+		return
+	}
+	for _, o := range m.Result.Outputs {
+		if slices.Contains(m.Waitee.Outputs, o.Name) || slices.Contains(m.Waitee.Outputs, messages.AllOutputs) {
+			g.inputs = append(g.inputs, o.Path)
+		}
+	}
+}
+
+func (g *Derivation) inputsFailed(m *messages.WaiteeDone) messages.Result {
+	what := "1 dependency failed"
+	if g.failures > 1 {
+		what = fmt.Sprintf("%d dependencies failed", g.failures)
+	}
+	return messages.Result{Status: messages.DependencyFailed, Error: g.cannotBuild(what)}
+}
+
+// wantSlot asks for a slot and waits for it in the state given.
+func (g *Derivation) wantSlot(in state) []host.Effect {
+	return append(g.enter(in), host.Send{To: messages.Slots, Msg: &messages.AcquireSlot{
+		Goal: g.self, Expected: g.recipe.Expected, PreferLocal: g.recipe.PreferLocal}})
+}
+
+func (g *Derivation) outputPaths() []storepath.Path {
+	paths := make([]storepath.Path, len(g.recipe.Outputs))
+	for i, o := range g.recipe.Outputs {
+		paths[i] = o.Path
+	}
+	return paths
+}

@@ -1,0 +1,63 @@
+package goal
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+
+	"troupe/messages"
+	"troupe/storage/storepath"
+)
+
+// cannotBuild says that the derivation failed and why, in the words of Nix
+// 2.34, which programs look for.
+func (g *Derivation) cannotBuild(reason string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Cannot build '%s'.\nReason: %s.\nOutput paths:", g.policy.StoreDir.Join(g.target.Path), reason)
+	paths := g.outputPaths()
+	slices.SortFunc(paths, storepath.Path.Compare)
+	for _, p := range paths {
+		fmt.Fprintf(&b, "\n  %s", g.policy.StoreDir.Join(p))
+	}
+	return b.String()
+}
+
+func (g *Derivation) builderFailed(m *messages.BuilderExited) messages.Result {
+	status, reason := messages.PermanentFailure, ""
+	switch m.Cause {
+	case messages.NotStarted:
+		return messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Error)}
+	case messages.SilentTooLong:
+		status, reason = messages.TimedOut, fmt.Sprintf("timed out after %d seconds of silence", int(g.policy.Limits.Silence.Seconds()))
+	case messages.RanTooLong:
+		status, reason = messages.TimedOut, fmt.Sprintf("timed out after %d seconds", int(g.policy.Limits.Total.Seconds()))
+	case messages.LogTooLong:
+		status, reason = messages.LogLimitExceeded, fmt.Sprintf("killed after writing more than %d bytes of log output", g.policy.Limits.LogBytes)
+	default:
+		reason = exitReason(m.Exit)
+	}
+	return messages.Result{Status: status, Error: g.cannotBuild(reason) + g.lastLines(m), Duration: m.Exit.Wall}
+}
+
+func exitReason(e messages.Exit) string {
+	if e.Signal != 0 {
+		return fmt.Sprintf("builder failed due to signal %d (%s)", e.Signal, syscall.Signal(e.Signal))
+	}
+	return fmt.Sprintf("builder failed with exit code %d", e.Code)
+}
+
+func (g *Derivation) lastLines(m *messages.BuilderExited) string {
+	if len(m.LastLog) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nLast %d log lines:", len(m.LastLog))
+	for _, l := range m.LastLog {
+		fmt.Fprintf(&b, "\n> %s", l)
+	}
+	if g.log != "" {
+		fmt.Fprintf(&b, "\nFor full logs, run:\n  troupe log %s", g.policy.StoreDir.Join(g.target.Path))
+	}
+	return b.String()
+}

@@ -1,0 +1,164 @@
+package host
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/rs/zerolog"
+
+	"troupe/messages"
+)
+
+// Options are what a [Runtime] is made of.
+type Options struct {
+	// New makes the machine of a kind for an actor, in its first state.
+	New     func(Kind, messages.Address) Machine
+	Journal Journal // nil: none
+	Logger  zerolog.Logger
+	// Fatal is told when an actor that nobody spawned panics: the process
+	// cannot go on without it.
+	Fatal func(actor messages.Address, reason string)
+}
+
+// Runtime is a running tree of actors.
+type Runtime struct {
+	opts   Options
+	system *actor.ActorSystem
+	start  time.Time
+
+	mu   sync.RWMutex // guards pids
+	pids map[messages.Address]*actor.PID
+}
+
+// Start makes an empty tree.
+func Start(opts Options) *Runtime {
+	logger := opts.Logger
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(renamed{zerolog.NewSlogHandler(logger)})
+	}))
+	return &Runtime{opts: opts, system: system, start: time.Now(), pids: map[messages.Address]*actor.PID{}}
+}
+
+// Now is the time since the runtime started: the scale of every time in a
+// message.
+func (r *Runtime) Now() time.Duration { return time.Since(r.start) }
+
+// Send delivers a message from outside the tree, or from a port. A message to
+// an actor that has stopped is dropped.
+func (r *Runtime) Send(to messages.Address, m messages.Message) {
+	r.mu.RLock()
+	pid := r.pids[to]
+	r.mu.RUnlock()
+	if pid == nil {
+		r.opts.Logger.Debug().Str("to", string(to)).Stringer("msg", m).Msg("no such actor")
+		return
+	}
+	r.system.Root.Send(pid, m)
+}
+
+// SpawnMachine starts a machine of the tree's own, which nobody watches.
+func (r *Runtime) SpawnMachine(at messages.Address, k Kind) { r.spawn(at, k, "") }
+
+func (r *Runtime) spawn(at messages.Address, k Kind, owner messages.Address) {
+	m := r.opts.New(k, at)
+	r.add(at, func(c actor.Context) {
+		if in, ok := c.Message().(messages.Message); ok {
+			r.step(at, m, owner, in)
+		}
+	})
+}
+
+// SpawnPort starts a port: handle is called for one message at a time, and
+// must not block.
+func (r *Runtime) SpawnPort(at messages.Address, handle func(messages.Message)) {
+	r.add(at, func(c actor.Context) {
+		if in, ok := c.Message().(messages.Message); ok {
+			handle(in)
+		}
+	})
+}
+
+func (r *Runtime) add(at messages.Address, f actor.ReceiveFunc) {
+	props := actor.PropsFromFunc(f, actor.WithMailbox(newMailbox))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pids[at] != nil {
+		panic(fmt.Sprintf("spawn %s: the address is taken", at))
+	}
+	pid, err := r.system.Root.SpawnNamed(props, string(at))
+	if err != nil {
+		panic(fmt.Sprintf("spawn %s: %v", at, err))
+	}
+	r.pids[at] = pid
+}
+
+func (r *Runtime) remove(at messages.Address) {
+	r.mu.Lock()
+	pid := r.pids[at]
+	delete(r.pids, at)
+	r.mu.Unlock()
+	if pid != nil {
+		r.system.Root.Stop(pid)
+	}
+}
+
+// step lets one machine take one message, and performs what it asks for.
+func (r *Runtime) step(at messages.Address, m Machine, owner messages.Address, in messages.Message) {
+	out, reason := stepSafely(m, in)
+	if j := r.opts.Journal; j != nil {
+		j.Record(Step{At: r.Now(), Actor: at, Message: in, State: m.String(), Effects: out, Panic: reason})
+	}
+	if reason != "" {
+		r.fail(at, owner, reason)
+		return
+	}
+	for _, e := range out {
+		switch e := e.(type) {
+		case Send:
+			r.Send(e.To, e.Msg)
+		case Spawn:
+			r.spawn(e.Actor, e.Kind, at)
+		case Stop:
+			r.remove(e.Actor)
+		}
+	}
+}
+
+// fail ends an actor that panicked, and tells whoever spawned it.
+func (r *Runtime) fail(at, owner messages.Address, reason string) {
+	r.opts.Logger.Error().Str("actor", string(at)).Str("reason", reason).Msg("actor panicked")
+	r.remove(at)
+	if owner == "" {
+		r.opts.Fatal(at, reason)
+		return
+	}
+	r.Send(owner, &messages.ActorFailed{Actor: at, Reason: reason})
+}
+
+func stepSafely(m Machine, in messages.Message) (out []Effect, reason string) {
+	defer func() {
+		if p := recover(); p != nil {
+			out, reason = nil, fmt.Sprint(p)
+			if _, ours := p.(string); !ours {
+				reason += "\n" + string(debug.Stack())
+			}
+		}
+	}()
+	return m.Step(in), ""
+}
+
+// Shutdown stops every actor, without waiting for what they were about to do.
+// The tree must be at rest, or its work be given up.
+func (r *Runtime) Shutdown() {
+	r.mu.Lock()
+	pids := r.pids
+	r.pids = map[messages.Address]*actor.PID{}
+	r.mu.Unlock()
+	for _, pid := range pids {
+		r.system.Root.Stop(pid)
+	}
+}

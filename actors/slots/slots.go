@@ -1,0 +1,210 @@
+// Package slots holds the one place where it is decided which goal goes next.
+package slots
+
+import (
+	"container/heap"
+	"fmt"
+	"slices"
+	"time"
+
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// Slots grants build slots, at most max at a time; policy.go says to whom.
+//
+//	goal is     message      next     effects
+//	----------  -----------  -------  -------------------------------------------
+//	any         RankGoal     same     (the rank is replaced)
+//	ranked      AcquireSlot  queued   SlotFree to whoever is best, while any is free
+//	ranked      AcquireSlot  ranked   SlotRefused: there is no slot, nor will be
+//	queued      (granted)    holding  SlotFree
+//	holding     ReleaseSlot  ranked   SlotFree to whoever is best
+//	queued      ReleaseSlot  ranked   (withdrawn)
+//	ranked      ReleaseSlot  ranked
+//	unknown     ReleaseSlot  unknown
+//	any         ForgetGoal   unknown  SlotFree to whoever is best, if it held one
+//
+// A freed slot wakes the goal that gets it and no other. The queues are bounded
+// by the number of goals.
+type Slots struct {
+	max     int
+	held    int
+	turn    uint64
+	goals   map[messages.Address]*entry
+	clients map[messages.Address]*client
+	order   []*client // in order of first appearance, so that nothing hangs on map order
+}
+
+// entry is what is known of one goal.
+type entry struct {
+	goal     messages.Address
+	rank     messages.RankGoal
+	client   *client // nil until ranked by the worker
+	state    state
+	expected time.Duration
+	local    bool   // may run without slots
+	turn     uint64 // when it was queued: age breaks the last tie
+	index    int    // place in its client's queue
+}
+
+type state uint8
+
+const (
+	ranked  state = iota // wants no slot now
+	queued               // wants one
+	holding              // has one
+)
+
+// client is one share of the slots.
+type client struct {
+	name  messages.Address
+	goals int // that have its name as theirs
+	held  int
+	queue queue
+}
+
+// New makes the slots of a process; max may be 0.
+func New(max int) *Slots {
+	return &Slots{max: max, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+}
+
+func (s *Slots) String() string {
+	waiting := 0
+	for _, c := range s.order {
+		waiting += len(c.queue)
+	}
+	return fmt.Sprintf("held=%d/%d queued=%d", s.held, s.max, waiting)
+}
+
+// Step implements [host.Machine].
+func (s *Slots) Step(m messages.Message) []host.Effect {
+	switch m := m.(type) {
+	case *messages.RankGoal:
+		s.onRank(m)
+	case *messages.AcquireSlot:
+		if s.max == 0 && !m.PreferLocal {
+			return []host.Effect{host.Send{To: m.Goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
+		}
+		s.onAcquire(m)
+	case *messages.ReleaseSlot:
+		if e := s.goals[m.Goal]; e != nil {
+			s.become(e, ranked)
+		}
+	case *messages.ForgetGoal:
+		if e := s.goals[m.Goal]; e != nil {
+			s.become(e, ranked)
+			s.leave(e)
+			delete(s.goals, m.Goal)
+		}
+	default:
+		panic(fmt.Sprintf("%v: unexpected %v", s, m))
+	}
+	return s.grant()
+}
+
+// noSlots is worded as Nix words it, for programs that look for it.
+const noSlots = "unable to start any build; either increase '--max-jobs' or enable remote builds"
+
+func (s *Slots) onRank(m *messages.RankGoal) {
+	e := s.entry(m.Goal)
+	was := e.state
+	if was == queued { // it leaves its old client's queue before it changes
+		s.become(e, ranked)
+	}
+	if was == holding {
+		e.client.held--
+	}
+	s.leave(e)
+	e.rank = *m
+	s.join(e, m.Client)
+	switch was {
+	case queued:
+		s.become(e, queued)
+	case holding:
+		e.client.held++
+	}
+}
+
+func (s *Slots) onAcquire(m *messages.AcquireSlot) {
+	e := s.entry(m.Goal)
+	if e.state != ranked {
+		panic(fmt.Sprintf("%v: %s asks for a second slot", s, m.Goal))
+	}
+	s.turn++
+	e.expected, e.local, e.turn = m.Expected, m.PreferLocal, s.turn
+	s.become(e, queued)
+}
+
+// entry finds a goal. One that asks before its rank has come is ranked last of
+// the nameless client.
+func (s *Slots) entry(goal messages.Address) *entry {
+	e := s.goals[goal]
+	if e == nil {
+		e = &entry{goal: goal}
+		s.goals[goal] = e
+		s.join(e, "")
+	}
+	return e
+}
+
+func (s *Slots) join(e *entry, name messages.Address) {
+	c := s.clients[name]
+	if c == nil {
+		c = &client{name: name}
+		s.clients[name] = c
+		s.order = append(s.order, c)
+	}
+	c.goals++
+	e.client = c
+}
+
+// leave takes a goal from its client, and forgets a client that has no goals
+// left: a long-lived process would gather them.
+func (s *Slots) leave(e *entry) {
+	c := e.client
+	if c.goals--; c.goals == 0 {
+		delete(s.clients, c.name)
+		s.order = slices.DeleteFunc(s.order, func(o *client) bool { return o == c })
+	}
+}
+
+// become is the only assignment to an entry's state; the queues and counts
+// follow from it.
+func (s *Slots) become(e *entry, next state) {
+	switch e.state {
+	case queued:
+		heap.Remove(&e.client.queue, e.index)
+	case holding:
+		s.held--
+		e.client.held--
+	}
+	e.state = next
+	switch next {
+	case queued:
+		heap.Push(&e.client.queue, e)
+	case holding:
+		s.held++
+		e.client.held++
+	}
+}
+
+// grant hands out what is free.
+func (s *Slots) grant() (out []host.Effect) {
+	for {
+		e := s.best()
+		if e == nil {
+			return out
+		}
+		s.become(e, holding)
+		out = append(out, host.Send{To: e.goal, Msg: &messages.SlotFree{}})
+	}
+}
+
+// free reports whether e could be granted a slot now.
+func (s *Slots) free(e *entry) bool {
+	if s.max == 0 {
+		return e.local && s.held == 0
+	}
+	return s.held < s.max
+}

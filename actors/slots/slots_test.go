@@ -1,0 +1,19 @@
+package slots_test
+
+import (
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"troupe/actors/host"
+	"troupe/actors/machinetest"
+	"troupe/actors/slots"
+)
+
+func TestSlots(t *testing.T) {
+	machinetest.Walk(t, "testdata", func(t *testing.T, d *datadriven.TestData) host.Machine {
+		max := 1
+		d.MaybeScanArgs(t, "max", &max)
+		return slots.New(max)
+	})
+}

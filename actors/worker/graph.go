@@ -1,0 +1,173 @@
+package worker
+
+import (
+	"slices"
+	"time"
+
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// entry is one goal.
+type entry struct {
+	key       messages.GoalKey
+	actor     messages.Address
+	target    messages.Target // with all the outputs that anybody wants
+	keepGoing bool
+	state     state
+	wants     []*want // who waits for it, in order of arrival
+	waitees   []*want // what it waits for, and has waited for
+	weight    time.Duration
+	rank      messages.RankGoal
+}
+
+type state uint8
+
+const (
+	running state = iota
+	leaving       // told to cancel; wants that come now are served by the next incarnation
+	gone          // its actor has stopped
+)
+
+// want is one edge of the graph: somebody waits for a goal.
+type want struct {
+	target  messages.Target
+	goal    *entry   // a goal wants it …
+	request *request // … or a request does, as its index-th target
+	index   int
+	of      *entry // the goal that serves it
+	over    bool   // answered or withdrawn
+}
+
+func (x *want) keepGoing() bool {
+	if x.goal != nil {
+		return x.goal.keepGoing
+	}
+	return x.request.keepGoing
+}
+
+// rank is what the one who wants lends to the goal wanted.
+func (x *want) rank() messages.RankGoal {
+	if x.goal != nil {
+		r := x.goal.rank
+		r.Remaining += x.goal.weight
+		return r
+	}
+	return messages.RankGoal{Client: x.request.client, Urgency: x.request.urgency}
+}
+
+// serve adds an edge, and the goal if it is not there. An edge to a goal that
+// is leaving is served by its next incarnation.
+func (w *Worker) serve(x *want) {
+	e := w.goals[x.target.Key()]
+	if e == nil {
+		e = w.spawn(x)
+	}
+	x.of = e
+	e.wants = append(e.wants, x)
+	if e.state == leaving {
+		return
+	}
+	w.widen(e, x)
+	if !w.raise(e, x) {
+		w.withdraw(x)
+		w.deliver(x, messages.Result{Status: messages.DependencyFailed,
+			Error: "derivation '" + w.storeDir.Join(x.goal.target.Path) + "' depends on itself"})
+	}
+}
+
+func (w *Worker) spawn(x *want) *entry {
+	e := &entry{key: x.target.Key(), target: x.target, keepGoing: x.keepGoing(), weight: weigh(0)}
+	w.goals[e.key] = e
+	w.start(e, x.rank())
+	return e
+}
+
+// start gives an entry an actor.
+func (w *Worker) start(e *entry, rank messages.RankGoal) {
+	e.actor, e.state = w.address(e.key), running
+	e.rank = rank
+	e.rank.Goal = e.actor
+	w.actors[e.actor] = e
+	kind := KindSubstitution
+	if e.target.IsBuild() {
+		kind = KindDerivation
+		r := e.rank
+		w.send(messages.Slots, &r)
+	}
+	w.out = append(w.out, host.Spawn{Actor: e.actor, Kind: kind})
+	w.send(e.actor, &messages.Realise{Target: e.target, KeepGoing: e.keepGoing})
+}
+
+// widen tells a goal that it is wanted for more than it knew.
+func (w *Worker) widen(e *entry, x *want) {
+	keepGoing := x.keepGoing()
+	outputs := messages.MergeOutputs(e.target.Outputs, x.target.Outputs)
+	if slices.Equal(outputs, e.target.Outputs) && (e.keepGoing || !keepGoing) {
+		return
+	}
+	e.target.Outputs, e.keepGoing = outputs, e.keepGoing || keepGoing
+	w.send(e.actor, &messages.WidenGoal{Outputs: outputs, KeepGoing: e.keepGoing})
+}
+
+// raise lets the goal of a new edge, and all below it, inherit a rank. It
+// reports false if that leads back to the goal that waits: a rank rises along
+// every edge, so a cycle is always found here.
+func (w *Worker) raise(e *entry, edge *want) bool {
+	type step struct {
+		e *entry
+		r messages.RankGoal
+	}
+	for todo := []step{{e, edge.rank()}}; len(todo) > 0; {
+		at := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if at.e == edge.goal {
+			return false
+		}
+		if !at.e.inherit(at.r) {
+			continue
+		}
+		if at.e.target.IsBuild() {
+			told := at.e.rank
+			w.send(messages.Slots, &told)
+		}
+		for _, x := range at.e.waitees {
+			if !x.over {
+				todo = append(todo, step{x.of, x.rank()})
+			}
+		}
+	}
+	return true
+}
+
+// inherit takes what is higher in r; it reports whether anything was.
+func (e *entry) inherit(r messages.RankGoal) bool {
+	rose := false
+	if r.Urgency > e.rank.Urgency {
+		e.rank.Urgency, e.rank.Client, rose = r.Urgency, r.Client, true
+	}
+	if r.Remaining > e.rank.Remaining {
+		e.rank.Remaining, rose = r.Remaining, true
+	}
+	return rose
+}
+
+// withdraw removes an edge; a goal that nobody wants then is cancelled.
+func (w *Worker) withdraw(x *want) {
+	e := x.of
+	x.over = true
+	e.wants = slices.DeleteFunc(e.wants, func(y *want) bool { return y == x })
+	if len(e.wants) == 0 && e.state == running {
+		e.state = leaving
+		w.send(e.actor, &messages.CancelGoal{})
+	}
+}
+
+func (w *Worker) dropWaitees(e *entry) {
+	for _, x := range e.waitees {
+		if !x.over {
+			w.withdraw(x)
+		}
+	}
+	e.waitees = nil
+}

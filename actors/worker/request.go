@@ -1,0 +1,153 @@
+package worker
+
+import (
+	"fmt"
+
+	"troupe/actors/host"
+	"troupe/messages"
+	"troupe/storage/storepath"
+)
+
+// request is one client's [messages.RealiseTargets].
+type request struct {
+	id        uint64
+	client    messages.Address
+	keepGoing bool
+	urgency   int
+	wants     []*want
+	open      int // wants that are not over
+	results   []messages.Result
+	targets   []messages.Target
+	settled   bool // being made durable
+}
+
+func (w *Worker) onRealise(m *messages.RealiseTargets) {
+	if w.requests[m.Request] != nil {
+		panic(fmt.Sprintf("%v: request %d is made twice", w, m.Request))
+	}
+	r := &request{id: m.Request, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency,
+		results: make([]messages.Result, len(m.Targets)), targets: m.Targets}
+	w.requests[r.id] = r
+	for i, t := range m.Targets {
+		r.wants = append(r.wants, &want{target: t, request: r, index: i})
+	}
+	r.open = len(r.wants)
+	for _, x := range r.wants {
+		w.serve(x)
+	}
+	w.settle(r)
+}
+
+// cancel withdraws what a request still waits for.
+func (w *Worker) cancel(r *request) {
+	for _, x := range r.wants {
+		if !x.over {
+			r.open--
+			r.results[x.index] = messages.Result{Status: messages.Cancelled, Error: "cancelled"}
+			w.withdraw(x)
+		}
+	}
+	w.settle(r)
+}
+
+// onFinished ends a goal's incarnation.
+func (w *Worker) onFinished(e *entry, res messages.Result) {
+	if e == nil {
+		panic(fmt.Sprintf("%v: an unknown goal finished: %v", w, res))
+	}
+	w.retire(e)
+	served, again := e.served(res)
+	e.wants = nil
+	for _, x := range served {
+		if !x.over {
+			w.deliver(x, res)
+		}
+	}
+	for _, x := range again {
+		if !x.over { // what was told just now may have withdrawn it
+			w.serve(x)
+		}
+	}
+}
+
+// served splits those who wait into those whom the result answers and those
+// for whom the goal must be made anew: they came when it was leaving already,
+// or want an output that it did not look at.
+func (e *entry) served(res messages.Result) (served, again []*want) {
+	for _, x := range e.wants {
+		late := res.Status == messages.Cancelled || (res.Status.OK() && !res.Covers(x.target.Outputs))
+		if late {
+			again = append(again, x)
+		} else {
+			served = append(served, x)
+		}
+	}
+	return served, again
+}
+
+// retire stops a goal's actor and forgets the goal.
+func (w *Worker) retire(e *entry) {
+	e.state = gone
+	delete(w.actors, e.actor)
+	delete(w.goals, e.key)
+	if e.target.IsBuild() {
+		w.send(messages.Slots, &messages.ForgetGoal{Goal: e.actor})
+	}
+	w.out = append(w.out, host.Stop{Actor: e.actor})
+}
+
+// deliver tells one who waited how it ended. A request that stops at its
+// first failure withdraws its other wants.
+func (w *Worker) deliver(x *want, res messages.Result) {
+	x.over = true
+	if x.goal != nil {
+		w.send(x.goal.actor, &messages.WaiteeDone{Waitee: x.target, Result: res})
+		return
+	}
+	r := x.request
+	r.open--
+	r.results[x.index] = res
+	if !res.Status.OK() && !r.keepGoing {
+		w.cancel(r)
+		return
+	}
+	w.settle(r)
+}
+
+// settle goes on with a request that waits for no goal any more: what it made
+// valid must be durable before it is told.
+func (w *Worker) settle(r *request) {
+	if r.open > 0 || r.settled {
+		return
+	}
+	r.settled = true
+	w.send(messages.Store, &messages.MakeDurable{From: messages.Worker, Ticket: r.id, Paths: r.valid()})
+}
+
+func (r *request) valid() (paths []storepath.Path) {
+	for i, res := range r.results {
+		switch {
+		case !res.Status.OK():
+		case r.targets[i].IsBuild():
+			for _, o := range res.Outputs {
+				paths = append(paths, o.Path)
+			}
+		default:
+			paths = append(paths, r.targets[i].Path)
+		}
+	}
+	return paths
+}
+
+// answer ends a request.
+func (w *Worker) answer(r *request, notDurable string) {
+	if notDurable != "" {
+		for i, res := range r.results {
+			if res.Status.OK() {
+				r.results[i] = messages.Result{Status: messages.MiscFailure, Error: notDurable}
+			}
+		}
+	}
+	delete(w.requests, r.id)
+	w.send(r.client, &messages.TargetsRealised{Request: r.id, Results: r.results})
+}

@@ -1,0 +1,89 @@
+package messages
+
+import (
+	"time"
+
+	"troupe/storage/storepath"
+)
+
+// A build is known between a goal and the builds port by the goal's address.
+
+// PrepareBuild asks the builds port for all that a builder needs: the closure
+// of its inputs, its directory and root, its environment, its log. Stale
+// leftovers at the outputs' places are deleted, which the goal's locks allow.
+// Answered by [BuildPrepared] or [BuildNotPrepared].
+type PrepareBuild struct {
+	Build  Address
+	Drv    storepath.Path
+	Mode   Mode
+	Inputs []storepath.Path // named outputs of the inputs, and sources
+	User   BuildUser
+}
+
+// BuildPrepared says that a child can be started.
+type BuildPrepared struct{ Log string }
+
+// BuildNotPrepared says why the builder cannot run.
+type BuildNotPrepared struct {
+	Status Status
+	Reason string
+}
+
+// FinishBuild asks the builds port to take the outputs of a builder that
+// succeeded: check ownership, canonicalise, hash, scan, check references, move
+// into place, and make them valid provisionally. Answered by [BuildFinished]
+// or [BuildRejected].
+type FinishBuild struct {
+	Build Address
+	Exit  Exit
+}
+
+// BuildFinished says that the outputs are in place. With [Check] nothing is
+// moved, and the outputs are the same as the valid ones.
+type BuildFinished struct{ Outputs []Output }
+
+// BuildRejected says what is wrong with the outputs.
+type BuildRejected struct {
+	Status Status
+	Flaw   Flaw `json:",omitempty"`
+	Reason string
+}
+
+// DiscardBuild asks the builds port to delete a build's directories, or to
+// keep the build directory where the policy wants that of a failure. Answered
+// by [BuildDiscarded]. A build that was never prepared is discarded at once.
+type DiscardBuild struct {
+	Build  Address
+	Failed bool
+}
+
+// BuildDiscarded ends a build; Kept is the build directory if it stays.
+type BuildDiscarded struct{ Kept string }
+
+// Exit is the end of a builder process and what it used.
+type Exit struct {
+	Code       int // exit code, or -1
+	Signal     int `json:",omitempty"` // signal that ended it, or 0
+	Wall       time.Duration
+	CPUUser    time.Duration
+	CPUSystem  time.Duration
+	PeakMemory uint64 `json:",omitempty"` // bytes; 0 where unknown
+}
+
+func (*PrepareBuild) message()     {}
+func (*BuildPrepared) message()    {}
+func (*BuildNotPrepared) message() {}
+func (*FinishBuild) message()      {}
+func (*BuildFinished) message()    {}
+func (*BuildRejected) message()    {}
+func (*DiscardBuild) message()     {}
+func (*BuildDiscarded) message()   {}
+
+func (m *PrepareBuild) String() string     { return line(m) }
+func (m *BuildPrepared) String() string    { return line(m) }
+func (m *BuildNotPrepared) String() string { return line(m) }
+func (m *FinishBuild) String() string      { return line(m) }
+func (m *BuildFinished) String() string    { return line(m) }
+func (m *BuildRejected) String() string    { return line(m) }
+func (m *DiscardBuild) String() string     { return line(m) }
+func (m *BuildDiscarded) String() string   { return line(m) }

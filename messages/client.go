@@ -1,0 +1,41 @@
+package messages
+
+// RealiseTargets asks the worker to make targets valid. From client to worker;
+// answered by exactly one [TargetsRealised], also after [CancelRequest].
+type RealiseTargets struct {
+	Request   uint64
+	Client    Address // who is answered
+	Targets   []Target
+	KeepGoing bool
+	Urgency   int // larger goes first; 0 is the ordinary
+}
+
+// CancelRequest withdraws a [RealiseTargets]. From client to worker. Goals that
+// nobody else wants are cancelled and their builders killed; [AwaitRest] tells
+// when that is over.
+type CancelRequest struct{ Request uint64 }
+
+// TargetsRealised ends a request: one result a target, in the order asked. A
+// valid path in it is durable. From worker to client.
+type TargetsRealised struct {
+	Request uint64
+	Results []Result
+}
+
+// AwaitRest asks to be told when nothing is left to do. Answered by [AtRest].
+type AwaitRest struct{ From Address }
+
+// AtRest says that the worker has no goal and no request.
+type AtRest struct{}
+
+func (*AwaitRest) message()       {}
+func (*AtRest) message()          {}
+func (*RealiseTargets) message()  {}
+func (*CancelRequest) message()   {}
+func (*TargetsRealised) message() {}
+
+func (m *RealiseTargets) String() string  { return line(m) }
+func (m *CancelRequest) String() string   { return line(m) }
+func (m *TargetsRealised) String() string { return line(m) }
+func (m *AwaitRest) String() string       { return line(m) }
+func (m *AtRest) String() string          { return line(m) }

@@ -1,0 +1,63 @@
+package messages
+
+import "troupe/storage/storepath"
+
+// GoalChanged tells observers what a goal does now. From goal to progress; no
+// answer, and no decision depends on it.
+type GoalChanged struct {
+	Goal  Address
+	Drv   storepath.Path
+	State string
+	Wait  Wait   `json:",omitzero"` // why it does not go on; zero when it does
+	Log   string `json:",omitempty"`
+}
+
+// GoalLine is the newest line of a running builder.
+type GoalLine struct {
+	Goal Address
+	Line string
+}
+
+// GoalEnded tells observers how a goal ended.
+type GoalEnded struct {
+	Goal   Address
+	Drv    storepath.Path
+	Result Result
+	Log    string `json:",omitempty"`
+}
+
+// Wait is why a goal waits.
+type Wait struct {
+	For    WaitFor
+	Detail string `json:",omitempty"` // a path, a count, a name
+}
+
+// WaitFor is the kind of thing that a goal can wait for.
+type WaitFor uint8
+
+const (
+	Nothing WaitFor = iota
+	Inputs
+	BuildSlot
+	PathLock // held by another process
+	FreeUser
+)
+
+var waitNames = [...]string{"nothing", "inputs", "build slot", "path lock", "build user"}
+
+func (w WaitFor) String() string { return waitNames[w] }
+
+func (w Wait) String() string {
+	if w.Detail == "" {
+		return w.For.String()
+	}
+	return w.For.String() + " (" + w.Detail + ")"
+}
+
+func (*GoalChanged) message() {}
+func (*GoalLine) message()    {}
+func (*GoalEnded) message()   {}
+
+func (m *GoalChanged) String() string { return line(m) }
+func (m *GoalLine) String() string    { return line(m) }
+func (m *GoalEnded) String() string   { return line(m) }

@@ -1,0 +1,41 @@
+package messages
+
+import "reflect"
+
+// all lists every message once, so that a journal can be read back.
+var all = []Message{
+	&RealiseTargets{}, &CancelRequest{}, &TargetsRealised{}, &AwaitRest{}, &AtRest{},
+	&Realise{}, &WidenGoal{}, &AwaitGoals{}, &DropWaitees{}, &WaiteeDone{}, &GoalFinished{}, &CancelGoal{}, &ActorFailed{},
+	&RankGoal{}, &ForgetGoal{}, &AcquireSlot{}, &SlotFree{}, &SlotRefused{}, &ReleaseSlot{},
+	&AcquireBuildUser{}, &BuildUserGranted{}, &BuildUserRefused{}, &ReleaseBuildUser{},
+	&ClaimUser{}, &UserClaimed{}, &UserTaken{}, &UserFailed{}, &CleanUser{}, &UserCleaned{},
+	&LockPaths{}, &LocksHeld{}, &LocksBusy{}, &LocksFailed{}, &UnlockPaths{},
+	&TryLock{}, &AwaitLock{}, &FilesLocked{}, &FilesBusy{}, &FilesFailed{}, &Unlock{}, &FilesUnlocked{},
+	&ReadDerivation{}, &DerivationRead{}, &DerivationUnreadable{}, &QueryPaths{}, &PathsQueried{},
+	&RegisterPaths{}, &PathsRegistered{}, &MakeDurable{}, &PathsDurable{}, &PathsNotDurable{},
+	&CommitPaths{}, &PathsCommitted{}, &RecordFailure{},
+	&PrepareBuild{}, &BuildPrepared{}, &BuildNotPrepared{}, &FinishBuild{}, &BuildFinished{}, &BuildRejected{},
+	&DiscardBuild{}, &BuildDiscarded{},
+	&StartChild{}, &KillChild{}, &ChildOutput{}, &EOF{}, &BuilderExited{},
+	&Launch{}, &ProcessStarted{}, &ProcessFailed{}, &ProcessExited{}, &KillProcess{},
+	&StartTimer{}, &CancelTimer{}, &TimerFired{},
+	&GoalChanged{}, &GoalLine{}, &GoalEnded{},
+}
+
+var byName = func() map[string]reflect.Type {
+	types := make(map[string]reflect.Type, len(all))
+	for _, m := range all {
+		types[Name(m)] = reflect.TypeOf(m).Elem()
+	}
+	return types
+}()
+
+// New makes an empty message of the given [Name], or nil where there is none
+// of that name.
+func New(name string) Message {
+	t, ok := byName[name]
+	if !ok {
+		return nil
+	}
+	return reflect.New(t).Interface().(Message)
+}

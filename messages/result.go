@@ -1,0 +1,91 @@
+package messages
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"troupe/storage/storepath"
+)
+
+// Status says how a goal ended. The names and numbers are those of the daemon
+// protocol's BuildResult.
+type Status uint8
+
+const (
+	Built Status = iota
+	Substituted
+	AlreadyValid
+	PermanentFailure
+	InputRejected
+	OutputRejected // hash mismatches too
+	TransientFailure
+	CachedFailure
+	TimedOut
+	MiscFailure
+	DependencyFailed
+	LogLimitExceeded
+	NotDeterministic
+	ResolvesToAlreadyValid
+	NoSubstituters
+	// Cancelled is ours: nobody wanted the goal any more.
+	Cancelled
+)
+
+var statusNames = [...]string{
+	"built", "substituted", "already-valid", "permanent-failure", "input-rejected",
+	"output-rejected", "transient-failure", "cached-failure", "timed-out", "misc-failure",
+	"dependency-failed", "log-limit-exceeded", "not-deterministic",
+	"resolves-to-already-valid", "no-substituters", "cancelled",
+}
+
+func (s Status) String() string { return statusNames[s] }
+
+// OK reports whether the wanted paths are valid.
+func (s Status) OK() bool {
+	return s == Built || s == Substituted || s == AlreadyValid || s == ResolvesToAlreadyValid
+}
+
+// Flaw tells apart failures that share a Status but not an exit code.
+type Flaw uint8
+
+const (
+	NoFlaw       Flaw = iota
+	HashMismatch      // a fixed output had another hash
+)
+
+func (f Flaw) String() string { return [...]string{"none", "hash-mismatch"}[f] }
+
+// Output is one output of a derivation and where it lies.
+type Output struct {
+	Name string
+	Path storepath.Path
+}
+
+func (o Output) String() string { return o.Name + "=" + o.Path.Base() }
+
+// Result is the end of a goal.
+type Result struct {
+	Status   Status
+	Flaw     Flaw          `json:",omitempty"`
+	Error    string        `json:",omitempty"` // for people; empty when OK
+	Outputs  []Output      `json:",omitempty"` // the valid ones, by name
+	Duration time.Duration `json:",omitempty"` // of the builder itself
+}
+
+func (r Result) String() string {
+	if r.Status.OK() {
+		return fmt.Sprintf("%v%v", r.Status, r.Outputs)
+	}
+	return fmt.Sprintf("%v(%q)", r.Status, r.Error)
+}
+
+// Covers reports whether the result has every wanted output.
+func (r Result) Covers(wanted []string) bool {
+	for _, w := range wanted {
+		if w != AllOutputs && !slices.ContainsFunc(r.Outputs, func(o Output) bool { return o.Name == w }) {
+			return false
+		}
+	}
+	return true
+}

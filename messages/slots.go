@@ -1,0 +1,47 @@
+package messages
+
+import "time"
+
+// RankGoal tells the slots how urgent a goal is. From worker to slots, when a
+// goal appears and when its rank rises. Ended by [ForgetGoal].
+type RankGoal struct {
+	Goal      Address
+	Client    Address // the first client that wanted it: shares are counted by client
+	Urgency   int
+	Remaining time.Duration // longest path from here to a top goal, own build excluded
+}
+
+// ForgetGoal ends a goal's rank, and gives back a slot that it may hold.
+type ForgetGoal struct{ Goal Address }
+
+// AcquireSlot asks for a build slot. From goal to slots; answered by one
+// [SlotFree] or one [SlotRefused], unless [ReleaseSlot] withdraws it.
+type AcquireSlot struct {
+	Goal        Address
+	Expected    time.Duration // of the build, from earlier runs; 0 where unknown
+	PreferLocal bool          // may run with max-jobs 0 while nothing else runs
+}
+
+// SlotFree grants a slot, held until [ReleaseSlot]. From slots to goal.
+type SlotFree struct{}
+
+// SlotRefused says that no slot can ever be granted here.
+type SlotRefused struct{ Reason string }
+
+// ReleaseSlot gives a slot back, or withdraws the request for one. A goal that
+// has neither may send it.
+type ReleaseSlot struct{ Goal Address }
+
+func (*RankGoal) message()    {}
+func (*ForgetGoal) message()  {}
+func (*AcquireSlot) message() {}
+func (*SlotFree) message()    {}
+func (*SlotRefused) message() {}
+func (*ReleaseSlot) message() {}
+
+func (m *RankGoal) String() string    { return line(m) }
+func (m *ForgetGoal) String() string  { return line(m) }
+func (m *AcquireSlot) String() string { return line(m) }
+func (m *SlotFree) String() string    { return line(m) }
+func (m *SlotRefused) String() string { return line(m) }
+func (m *ReleaseSlot) String() string { return line(m) }

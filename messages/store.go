@@ -1,0 +1,132 @@
+package messages
+
+import (
+	"time"
+
+	"troupe/storage/storepath"
+)
+
+// ReadDerivation asks the database port for what a goal must know of a
+// derivation. Answered by [DerivationRead] or [DerivationUnreadable].
+type ReadDerivation struct {
+	From Address
+	Drv  storepath.Path
+}
+
+// DerivationRead is a derivation as far as decisions depend on it.
+type DerivationRead struct{ Recipe Recipe }
+
+// DerivationUnreadable says that the derivation is not there, cannot be
+// parsed, needs what is not supported, or asks for what it may not have.
+type DerivationUnreadable struct {
+	Status Status
+	Reason string
+}
+
+// Recipe is the part of a derivation that scheduling depends on; its
+// environment and arguments concern only the ports.
+type Recipe struct {
+	Drv         storepath.Path
+	Outputs     []Output // sorted by name
+	Inputs      []Target // input derivations and which of their outputs
+	Sources     []storepath.Path
+	Fixed       bool // a fixed output: its failures are not cached
+	PreferLocal bool
+	Expected    time.Duration // of the build, from earlier runs; 0 where unknown
+}
+
+func (r Recipe) String() string { return r.Drv.Base() }
+
+// QueryPaths asks the database port which paths are valid or known to fail.
+// The paths are made temporary roots first, so that what is found valid stays.
+// Answered by [PathsQueried].
+type QueryPaths struct {
+	From  Address
+	Paths []storepath.Path
+}
+
+// PathsQueried answers [QueryPaths] in its order.
+type PathsQueried struct {
+	Valid  []bool
+	Failed []bool // builds of it failed before and the failure is cached
+	Error  string `json:",omitempty"` // the database could not be read
+}
+
+// RegisterPaths tells the store that a build's outputs are valid
+// provisionally: known inside this process, not yet on disk. From goal to
+// store; answered by [PathsRegistered].
+type RegisterPaths struct {
+	From  Address
+	Paths []storepath.Path
+}
+
+// PathsRegistered ends [RegisterPaths]: the store will see to the paths'
+// durability.
+type PathsRegistered struct{}
+
+// MakeDurable asks that paths and their closures survive a crash. From worker
+// to store; answered by one [PathsDurable] or [PathsNotDurable] with the same
+// Ticket.
+type MakeDurable struct {
+	From   Address
+	Ticket uint64
+	Paths  []storepath.Path
+}
+
+// PathsDurable says that the paths' contents and records are on disk.
+type PathsDurable struct{ Ticket uint64 }
+
+// PathsNotDurable says that they could not be written, and why.
+type PathsNotDurable struct {
+	Ticket uint64
+	Reason string
+}
+
+// CommitPaths asks the database port to flush the contents of provisional
+// paths and then to write their records in one synced batch. Answered by
+// [PathsCommitted].
+type CommitPaths struct {
+	Batch uint64
+	Paths []storepath.Path
+}
+
+// PathsCommitted ends [CommitPaths]; Error is empty when all is on disk.
+type PathsCommitted struct {
+	Batch uint64
+	Error string `json:",omitempty"`
+}
+
+// RecordFailure notes in the failure cache that paths could not be built. From
+// goal to the database port; no answer.
+type RecordFailure struct {
+	Paths  []storepath.Path
+	Status Status
+}
+
+func (*ReadDerivation) message()       {}
+func (*DerivationRead) message()       {}
+func (*DerivationUnreadable) message() {}
+func (*QueryPaths) message()           {}
+func (*PathsQueried) message()         {}
+func (*RegisterPaths) message()        {}
+func (*PathsRegistered) message()      {}
+func (*MakeDurable) message()          {}
+func (*PathsDurable) message()         {}
+func (*PathsNotDurable) message()      {}
+func (*CommitPaths) message()          {}
+func (*PathsCommitted) message()       {}
+func (*RecordFailure) message()        {}
+
+func (m *ReadDerivation) String() string       { return line(m) }
+func (m *DerivationRead) String() string       { return line(m) }
+func (m *DerivationUnreadable) String() string { return line(m) }
+func (m *QueryPaths) String() string           { return line(m) }
+func (m *PathsQueried) String() string         { return line(m) }
+func (m *RegisterPaths) String() string        { return line(m) }
+func (m *PathsRegistered) String() string      { return line(m) }
+func (m *MakeDurable) String() string          { return line(m) }
+func (m *PathsDurable) String() string         { return line(m) }
+func (m *PathsNotDurable) String() string      { return line(m) }
+func (m *CommitPaths) String() string          { return line(m) }
+func (m *PathsCommitted) String() string       { return line(m) }
+func (m *RecordFailure) String() string        { return line(m) }

@@ -1,0 +1,65 @@
+package messages
+
+import (
+	"slices"
+	"strings"
+
+	"troupe/storage/storepath"
+)
+
+// AllOutputs, as the only wanted output, stands for every output there is.
+const AllOutputs = "*"
+
+// Mode says what is wanted of a build.
+type Mode uint8
+
+const (
+	Normal Mode = iota // make the outputs valid
+	Check              // build again and compare with the valid outputs
+)
+
+func (m Mode) String() string { return [...]string{"normal", "check"}[m] }
+
+// Target is what a client or a goal wants to be valid: some outputs of a
+// derivation, or, where Outputs is empty, a store path as it is.
+type Target struct {
+	Path    storepath.Path
+	Outputs []string `json:",omitempty"` // sorted; [AllOutputs] for every one
+	Mode    Mode     `json:",omitempty"`
+}
+
+// IsBuild reports whether outputs of a derivation are wanted, rather than a
+// path as it is.
+func (t Target) IsBuild() bool { return len(t.Outputs) > 0 }
+
+// Key names the goal that serves this target: wants that differ only in their
+// outputs share one.
+func (t Target) Key() GoalKey {
+	switch {
+	case !t.IsBuild():
+		return GoalKey("path/" + t.Path.Base())
+	case t.Mode == Check:
+		return GoalKey("check/" + t.Path.Base())
+	}
+	return GoalKey("drv/" + t.Path.Base())
+}
+
+func (t Target) String() string {
+	if !t.IsBuild() {
+		return t.Path.Base()
+	}
+	return t.Path.Base() + "^" + strings.Join(t.Outputs, ",")
+}
+
+// GoalKey identifies a goal among those of the worker.
+type GoalKey string
+
+// MergeOutputs unites two lists of wanted outputs, sorted.
+func MergeOutputs(a, b []string) []string {
+	if slices.Contains(a, AllOutputs) || slices.Contains(b, AllOutputs) {
+		return []string{AllOutputs}
+	}
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
