@@ -3,6 +3,7 @@ package messages
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"troupe/storage/storepath"
@@ -46,15 +47,38 @@ func (s Status) OK() bool {
 	return s == Built || s == Substituted || s == AlreadyValid || s == ResolvesToAlreadyValid
 }
 
-// Flaw tells apart failures that share a Status but not an exit code.
+// Flaw is a set of what went wrong below a goal; the exit code is made of it.
 type Flaw uint8
 
 const (
-	NoFlaw       Flaw = iota
-	HashMismatch      // a fixed output had another hash
+	BuildFailed Flaw = 1 << iota
+	TimeOut
+	HashMismatch // a fixed output had another hash
+	Nondeterminism
 )
 
-func (f Flaw) String() string { return [...]string{"none", "hash-mismatch"}[f] }
+// Flaw is what a status says of a goal itself.
+func (s Status) Flaw() Flaw {
+	switch s {
+	case PermanentFailure, CachedFailure, LogLimitExceeded:
+		return BuildFailed
+	case TimedOut:
+		return TimeOut
+	case NotDeterministic:
+		return Nondeterminism
+	}
+	return 0
+}
+
+func (f Flaw) String() string {
+	names := []string{}
+	for i, name := range []string{"build-failed", "time-out", "hash-mismatch", "nondeterminism"} {
+		if f&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, "+")
+}
 
 // Output is one output of a derivation and where it lies.
 type Output struct {

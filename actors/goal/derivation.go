@@ -68,7 +68,7 @@ type Derivation struct {
 	inputs   []storepath.Path // outputs of finished waitees, and sources
 	waitees  int              // not yet done
 	failures int              // waitees that failed
-	first    messages.Result  // of the waitees that failed
+	flaws    messages.Flaw    // of the waitees that failed
 
 	result    messages.Result // once it is known
 	cancelled bool            // the end of the builder is awaited
@@ -201,6 +201,7 @@ func (g *Derivation) expect(m messages.Message, allowed ...state) {
 func (g *Derivation) become(next state, r messages.Result) []host.Effect {
 	g.state, g.result = next, r
 	if next == done {
+		r.Flaw |= r.Status.Flaw()
 		return []host.Effect{
 			host.Send{To: messages.Worker, Msg: &messages.GoalFinished{From: g.self, Result: r}},
 			host.Send{To: messages.Progress, Msg: &messages.GoalEnded{Goal: g.self, Drv: g.target.Path, Result: r, Log: g.log}},

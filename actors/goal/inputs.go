@@ -36,7 +36,7 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 			host.Send{To: messages.PathLocks, Msg: &messages.LockPaths{Goal: g.self, Paths: g.outputPaths()}})
 	case *messages.SlotRefused:
 		g.expect(m, inputsRealised)
-		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Reason)})
 	}
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
 }
@@ -123,13 +123,11 @@ func (g *Derivation) onWaitee(m *messages.WaiteeDone) []host.Effect {
 		g.take(m)
 	} else {
 		g.failures++
-		if g.failures == 1 {
-			g.first = m.Result
-		}
+		g.flaws |= m.Result.Flaw
 	}
 	switch {
 	case g.failures > 0 && (g.waitees == 0 || !g.keepGoing):
-		return g.finish(g.inputsFailed(m))
+		return g.finish(g.inputsFailed())
 	case g.waitees > 0:
 		return nil
 	}
@@ -149,12 +147,12 @@ func (g *Derivation) take(m *messages.WaiteeDone) {
 	}
 }
 
-func (g *Derivation) inputsFailed(m *messages.WaiteeDone) messages.Result {
+func (g *Derivation) inputsFailed() messages.Result {
 	what := "1 dependency failed"
 	if g.failures > 1 {
 		what = fmt.Sprintf("%d dependencies failed", g.failures)
 	}
-	return messages.Result{Status: messages.DependencyFailed, Error: g.cannotBuild(what)}
+	return messages.Result{Status: messages.DependencyFailed, Flaw: g.flaws, Error: g.cannotBuild(what)}
 }
 
 // wantSlot asks for a slot and waits for it in the state given.

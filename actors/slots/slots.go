@@ -104,7 +104,7 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 }
 
 // noSlots is worded as Nix words it, for programs that look for it.
-const noSlots = "unable to start any build; either increase '--max-jobs' or enable remote builds"
+const noSlots = "local builds are disabled (max-jobs = 0): unable to start any build; either increase '--max-jobs' or enable remote builds"
 
 func (s *Slots) onRank(m *messages.RankGoal) {
 	e := s.entry(m.Goal)

@@ -1,0 +1,94 @@
+package progress
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"troupe/messages"
+)
+
+// frame renders the lines that are redrawn, to fit a terminal.
+func (m *model) frame(now time.Time, width, height int) []string {
+	running, stuck := m.busy()
+	waiting, by := m.waits()
+	lines := []string{m.summary(len(running), waiting)}
+	room := max(height-3, 1)
+	for _, r := range running {
+		if len(lines) > room {
+			break
+		}
+		lines = append(lines, fmt.Sprintf("  ▶ %-32s %6s  %s", cut(r.name, 32), age(now.Sub(r.began)), r.doing()))
+	}
+	for _, r := range stuck {
+		if len(lines) > room {
+			break
+		}
+		lines = append(lines, fmt.Sprintf("  ⏸ %-32s         %v", cut(r.name, 32), r.wait.For))
+	}
+	if waiting > 0 {
+		lines = append(lines, "  … "+waitLine(waiting, by))
+	}
+	for i, l := range lines {
+		lines[i] = cut(l, width-1)
+	}
+	return lines
+}
+
+func (m *model) summary(running, waiting int) string {
+	s := fmt.Sprintf("%d/%d built, %d running, %d waiting", m.built, m.built+m.failed+m.open, running, waiting)
+	if m.failed > 0 {
+		s += fmt.Sprintf(", %d failed", m.failed)
+	}
+	return s
+}
+
+func (r *row) doing() string {
+	if r.state != "building" {
+		return "(" + r.state + ")"
+	}
+	return r.line
+}
+
+func waitLine(total int, by map[messages.WaitFor]int) string {
+	var parts []string
+	for _, w := range []messages.WaitFor{messages.Inputs, messages.BuildSlot, messages.PathLock, messages.FreeUser} {
+		if n := by[w]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d for %v", n, w))
+		}
+	}
+	return fmt.Sprintf("%d wait: %s", total, strings.Join(parts, ", "))
+}
+
+// age is a duration in at most six columns.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// cut shortens a line to a width and takes out what would move the cursor: a
+// builder's output is not to be trusted with the terminal.
+func cut(s string, width int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r < ' ', r == 0x7f, r >= 0x80 && r < 0xa0, r == utf8.RuneError:
+			return -1
+		}
+		return r
+	}, s)
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	if width < 1 {
+		return ""
+	}
+	return string([]rune(s)[:width-1]) + "…"
+}
