@@ -58,9 +58,11 @@ func open(ctx context.Context, dir string, o Options, wait bool) (*DB, error) {
 	db := &DB{dir: dir, fs: o.FS, overlay: newOverlay()}
 	if o.FS == nil {
 		db.fs = vfs.Default
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("open database: %w", err)
-		}
+	}
+	if err := makeDir(db.fs, dir); err != nil {
+		return nil, fmt.Errorf("open %q: %w", dir, err)
+	}
+	if o.FS == nil {
 		lock, err := hold(ctx, dir, wait)
 		if err != nil {
 			return nil, err
@@ -77,6 +79,27 @@ func open(ctx context.Context, dir string, o Options, wait bool) (*DB, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// makeDir makes dir and its parents so that they survive a crash.
+func makeDir(fs vfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	parent := fs.PathDir(dir)
+	if parent != dir {
+		if err := makeDir(fs, parent); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	d, err := fs.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // pebbleFormat is the oldest that has all we use. A database that is above it
@@ -106,7 +129,7 @@ func pebbleOptions(fs vfs.FS, o Options) *pebble.Options {
 		ReadOnly:                    o.ReadOnly,
 		Logger:                      logger{o.Logger},
 		FormatMajorVersion:          pebbleFormat,
-		CacheSize:                   8 << 20,
+		CacheSize:                   32 << 20,
 		MemTableSize:                2 << 20,
 		MemTableStopWritesThreshold: 4,
 		MaxOpenFiles:                128,
