@@ -180,7 +180,7 @@ func TestUnpackLikeNix(t *testing.T) {
 		entry{name: "c/a", text: "first", mode: 0o644}, entry{name: "c/a", text: "second", mode: 0o755}, entry{name: "c/deep/er/b", text: "b"},
 		entry{name: "/c/abs", text: "abs", mode: 0o400}, entry{name: "c/hard", link: "c/a", kind: tar.TypeLink},
 		entry{name: "c/soft", link: "/nowhere", kind: tar.TypeSymlink, mode: 0o777}, entry{name: "c/soft", link: "a", kind: tar.TypeSymlink, mode: 0o777},
-		entry{name: "c/group", mode: 0o070}, entry{name: "c/" + strings.Repeat("long/", 40) + "x", text: "long"})
+		entry{name: "c/group", mode: 0o470}, entry{name: "c/" + strings.Repeat("long/", 40) + "x", text: "long"})
 	if err := unpack(t, dir, data, "n"); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -43,7 +44,7 @@ func newServer(t *testing.T, encrypted bool, handle http.HandlerFunc) *server {
 		}
 		handle(w, r)
 	}))
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if encrypted {
 		s.StartTLS()
 	} else {
