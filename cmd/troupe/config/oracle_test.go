@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"reflect"
@@ -64,6 +65,7 @@ func settingsOfNix(t *testing.T, program string, env []string) map[string]any {
 	for name := range ourSettings(t, env) {
 		values[name] = all[name].Value
 	}
+	values["sandbox"] = fmt.Sprint(values["sandbox"]) // true and false are no strings there
 	// uid-range and kvm come and go with the version and the machine.
 	list := []any{}
 	for _, feature := range values["system-features"].([]any) {
