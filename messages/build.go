@@ -33,10 +33,7 @@ type BuildNotPrepared struct {
 // succeeded: check ownership, canonicalise, hash, scan, check references, move
 // into place, and make them valid provisionally. Answered by [BuildFinished]
 // or [BuildRejected].
-type FinishBuild struct {
-	Build Address
-	Exit  Exit
-}
+type FinishBuild struct{ Build Address }
 
 // BuildFinished says that the outputs are in place. With [Check] nothing is
 // moved, and the outputs are the same as the valid ones.
@@ -50,11 +47,12 @@ type BuildRejected struct {
 }
 
 // DiscardBuild asks the builds port to delete a build's directories, or to
-// keep the build directory where the policy wants that of a failure. Answered
+// keep the build directory where the policy wants that of a failure, and to note
+// in the history how it ended. Answered
 // by [BuildDiscarded]. A build that was never prepared is discarded at once.
 type DiscardBuild struct {
 	Build  Address
-	Failed bool
+	Status Status
 }
 
 // BuildDiscarded ends a build; Kept is the build directory if it stays.

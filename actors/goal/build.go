@@ -104,7 +104,7 @@ func (g *Derivation) onExited(m *messages.BuilderExited) []host.Effect {
 	}
 	if m.Cause == messages.Exited && m.Exit.Signal == 0 && m.Exit.Code == 0 {
 		out := g.become(buildDone, messages.Result{Duration: m.Exit.Wall})
-		return append(out, host.Send{To: messages.Builds, Msg: &messages.FinishBuild{Build: g.self, Exit: m.Exit}})
+		return append(out, host.Send{To: messages.Builds, Msg: &messages.FinishBuild{Build: g.self}})
 	}
 	return g.fail(g.builderFailed(m))
 }

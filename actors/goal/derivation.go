@@ -180,9 +180,8 @@ func (g *Derivation) giveBack(valid bool) []host.Effect {
 
 // discard deletes the build's directories and then finishes with r.
 func (g *Derivation) discard(r messages.Result) []host.Effect {
-	failed := !r.Status.OK() && r.Status != messages.Cancelled
-	out := g.become(discarding, r)
-	return append(out, host.Send{To: messages.Builds, Msg: &messages.DiscardBuild{Build: g.self, Failed: failed}})
+	return append(g.become(discarding, r),
+		host.Send{To: messages.Builds, Msg: &messages.DiscardBuild{Build: g.self, Status: r.Status}})
 }
 
 func (g *Derivation) child() messages.Address { return "child/" + g.self }

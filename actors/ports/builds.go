@@ -1,0 +1,190 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"troupe/messages"
+	"troupe/sandbox"
+	"troupe/storage/buildlog"
+	"troupe/storage/derivation"
+	"troupe/storage/localstore"
+	"troupe/storage/storepath"
+	"troupe/storage/validity"
+)
+
+// Builds makes what a builder needs, and takes what it made.
+type Builds struct {
+	out     Outbox
+	s       Services
+	prepare lanes
+	finish  lanes
+
+	mu     sync.Mutex // guards builds
+	builds map[messages.Address]*build
+}
+
+// Preparing is short and mostly waits for the disk; finishing hashes outputs.
+const (
+	preparesAtOnce = 8
+	finishesAtOnce = 8
+)
+
+// build is one build from PrepareBuild to BuildDiscarded. Its fields are
+// written while it is prepared and, exit, when its process has ended; the goal that owns it
+// asks for one thing at a time.
+type build struct {
+	id      messages.Address
+	path    storepath.Path // of the derivation
+	mode    messages.Mode
+	user    messages.BuildUser
+	drv     *derivation.Derivation
+	options derivation.Options
+	inputs  []storepath.Path        // the closure
+	reused  map[storepath.Path]bool // outputs that are valid already and stay as they are
+
+	dir    string // of the build, under a directory that only the service can enter
+	root   string // of the sandbox; "" without one
+	spec   sandbox.Spec
+	log    *buildlog.Log
+	start  time.Time
+	exit   messages.Exit
+	mended []func() error // what has to be undone, last first
+}
+
+// NewBuilds makes the builds port.
+func NewBuilds(out Outbox, s Services) *Builds {
+	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce),
+		builds: map[messages.Address]*build{}}
+}
+
+// Handle takes one message.
+func (p *Builds) Handle(m messages.Message) {
+	switch m := m.(type) {
+	case *messages.PrepareBuild:
+		p.prepare.run(func() { p.out.Send(m.Build, p.onPrepare(m)) })
+	case *messages.FinishBuild:
+		p.finish.run(func() { p.out.Send(m.Build, p.onFinish(m)) })
+	case *messages.DiscardBuild:
+		p.finish.run(func() { p.out.Send(m.Build, p.onDiscard(m)) })
+	default:
+		panic(fmt.Sprintf("builds: unexpected %v", m))
+	}
+}
+
+// find returns a prepared build, or nil.
+func (p *Builds) find(id messages.Address) *build {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.builds[id]
+}
+
+func (p *Builds) onPrepare(m *messages.PrepareBuild) messages.Message {
+	b := &build{id: m.Build, path: m.Drv, mode: m.Mode, user: m.User, start: time.Now()}
+	p.mu.Lock()
+	p.builds[m.Build] = b
+	p.mu.Unlock()
+	if err := p.make(b, m.Inputs); err != nil {
+		return refusal(err)
+	}
+	return &messages.BuildPrepared{Log: buildlog.Path(p.s.Layout.LogDir, b.path)}
+}
+
+// inputError is a failure that is the derivation's fault.
+type inputError struct{ error }
+
+func refusal(err error) messages.Message {
+	status := messages.MiscFailure
+	if blame := (inputError{}); errors.As(err, &blame) {
+		status = messages.InputRejected
+	}
+	var platform *sandbox.PlatformError
+	if errors.As(err, &platform) {
+		status = messages.PermanentFailure
+	}
+	return &messages.BuildNotPrepared{Status: status, Reason: err.Error()}
+}
+
+// onDiscard deletes what is left of a build.
+func (p *Builds) onDiscard(m *messages.DiscardBuild) messages.Message {
+	p.mu.Lock()
+	b := p.builds[m.Build]
+	delete(p.builds, m.Build)
+	p.mu.Unlock()
+	if b == nil {
+		return &messages.BuildDiscarded{}
+	}
+	answer := &messages.BuildDiscarded{}
+	failed := !m.Status.OK() && m.Status != messages.Cancelled
+	if failed && p.s.Policy.KeepFailed && b.dir != "" {
+		kept, err := p.keep(b)
+		p.warn(err, "keep build directory")
+		answer.Kept = kept
+	}
+	p.clean(b, !m.Status.OK())
+	if failed && b.drv != nil {
+		p.warn(p.s.DB.RegisterProvisional(validity.Registration{Drv: b.path, Build: b.record(m.Status.String())}), "record failed build")
+	}
+	return answer
+}
+
+// clean removes the build's directories and ends its log. What cannot be
+// removed is said in the log of the service; it is tried again at the next
+// start.
+func (p *Builds) clean(b *build, failed bool) {
+	if b.log != nil {
+		p.warn(b.log.Close(), "close build log")
+	}
+	if b.dir != "" {
+		_, err := localstore.Remove(b.dir)
+		p.warn(err, "remove build directory")
+	}
+	if b.root != "" {
+		_, err := localstore.Remove(b.root)
+		p.warn(err, "remove sandbox")
+	}
+	if failed && b.root == "" && b.drv != nil {
+		p.removeScratch(b)
+	}
+}
+
+// removeScratch removes what a failed builder without a sandbox left at its
+// outputs' places, which nobody may write to afterwards.
+func (p *Builds) removeScratch(b *build) {
+	for _, o := range b.drv.Outputs {
+		if b.reused[o.Path] {
+			continue
+		}
+		if valid, err := p.s.DB.Valid(o.Path); err != nil || valid {
+			p.warn(err, "look up output")
+			continue
+		}
+		_, err := localstore.Remove(p.s.Layout.RealPath(o.Path))
+		p.warn(err, "remove output of failed build")
+	}
+}
+
+func (p *Builds) warn(err error, what string) {
+	if err != nil {
+		p.s.Log.Warn().Err(err).Msg(what)
+	}
+}
+
+// keep moves the build directory out of the service's own, to where the person
+// who asked for it can look at it.
+func (p *Builds) keep(b *build) (string, error) {
+	kept, err := os.MkdirTemp("", "nix-build-"+b.path.Name()+"-")
+	if err != nil {
+		return "", err
+	}
+	place := filepath.Join(kept, "build")
+	if err := localstore.Move(b.dir, place); err != nil {
+		return "", err
+	}
+	b.dir = ""
+	return place, nil
+}

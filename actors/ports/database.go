@@ -1,0 +1,113 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"troupe/messages"
+	"troupe/storage/storepath"
+	"troupe/storage/validity"
+)
+
+// Database answers what goals ask of the store, and commits what the store
+// actor decides to commit.
+type Database struct {
+	out   Outbox
+	s     Services
+	reads lanes
+	write lanes
+}
+
+// databaseReads bounds the questions answered at a time.
+const databaseReads = 8
+
+// NewDatabase makes the database port.
+func NewDatabase(out Outbox, s Services) *Database {
+	return &Database{out: out, s: s, reads: make(lanes, databaseReads), write: make(lanes, 1)}
+}
+
+// Handle takes one message.
+func (d *Database) Handle(m messages.Message) {
+	switch m := m.(type) {
+	case *messages.ReadDerivation:
+		d.reads.run(func() { d.out.Send(m.From, d.readDerivation(m.Drv)) })
+	case *messages.QueryPaths:
+		d.reads.run(func() { d.out.Send(m.From, d.queryPaths(m.Paths)) })
+	case *messages.CommitPaths:
+		d.write.run(func() { d.out.Send(messages.Store, d.commit(m)) })
+	case *messages.RecordFailure:
+		d.write.run(func() { d.recordFailure(m) })
+	default:
+		panic(fmt.Sprintf("database: unexpected %v", m))
+	}
+}
+
+func (d *Database) readDerivation(p storepath.Path) messages.Message {
+	valid, err := d.s.DB.Valid(p)
+	if err != nil {
+		return &messages.DerivationUnreadable{Status: messages.MiscFailure, Reason: err.Error()}
+	}
+	if !valid {
+		return &messages.DerivationUnreadable{Status: messages.NoSubstituters,
+			Reason: fmt.Sprintf("path '%s' does not exist and cannot be created", d.s.Layout.Dir.Join(p))}
+	}
+	drv, err := d.s.ReadDerivation(p)
+	if err != nil {
+		return &messages.DerivationUnreadable{Status: messages.InputRejected, Reason: err.Error()}
+	}
+	recipe, err := d.recipe(p, drv)
+	if err != nil {
+		return &messages.DerivationUnreadable{Status: messages.InputRejected,
+			Reason: fmt.Sprintf("derivation '%s': %v", d.s.Layout.Dir.Join(p), err)}
+	}
+	return &messages.DerivationRead{Recipe: recipe}
+}
+
+func (d *Database) queryPaths(paths []storepath.Path) messages.Message {
+	if err := d.s.Roots.Add(paths...); err != nil {
+		return &messages.PathsQueried{Error: err.Error()}
+	}
+	answer := &messages.PathsQueried{Valid: make([]bool, len(paths)), Failed: make([]bool, len(paths))}
+	for i, p := range paths {
+		var err error
+		if answer.Valid[i], err = d.s.DB.Valid(p); err == nil && !answer.Valid[i] {
+			_, answer.Failed[i], err = d.s.DB.HasFailed(p)
+		}
+		if err != nil {
+			return &messages.PathsQueried{Error: err.Error()}
+		}
+	}
+	return answer
+}
+
+// commit flushes contents and then commits records, so that no record is on
+// disk before what it speaks of.
+func (d *Database) commit(m *messages.CommitPaths) messages.Message {
+	pending := d.s.DB.Pending(m.Paths...)
+	real := make([]string, len(pending))
+	for i, p := range pending {
+		real[i] = d.s.Layout.RealPath(p)
+	}
+	err := d.s.Layout.Flush(real...)
+	if err == nil {
+		err = d.s.DB.Commit(context.Background(), m.Paths...)
+	}
+	// A path that was withdrawn since is nobody's concern any more.
+	if gone := (*validity.NotValidError)(nil); errors.As(err, &gone) {
+		err = nil
+	}
+	answer := &messages.PathsCommitted{Batch: m.Batch}
+	if err != nil {
+		answer.Error = err.Error()
+	}
+	return answer
+}
+
+func (d *Database) recordFailure(m *messages.RecordFailure) {
+	f := validity.Failure{Class: m.Status.String(), Time: time.Now().Unix()}
+	if err := d.s.DB.RegisterFailed(f, m.Paths...); err != nil {
+		d.s.Log.Error().Err(err).Msg("record build failure")
+	}
+}

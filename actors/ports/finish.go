@@ -1,0 +1,230 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"troupe/messages"
+	"troupe/storage/derivation"
+	"troupe/storage/localstore"
+	"troupe/storage/outputcheck"
+	"troupe/storage/references"
+	"troupe/storage/storepath"
+	"troupe/storage/validity"
+)
+
+// made is one output as the builder left it.
+type made struct {
+	derivation.Output
+	real string // where it lies now
+	localstore.Scanned
+}
+
+// rejection is what is wrong with an output.
+type rejection struct {
+	status messages.Status
+	flaw   messages.Flaw
+	error
+}
+
+// onFinish takes the outputs of a builder that succeeded.
+func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
+	b := p.find(m.Build)
+	outputs, err := p.take(b)
+	if err == nil && b.mode == messages.Check {
+		err = p.compare(b, outputs)
+	} else if err == nil {
+		err = p.install(b, outputs)
+	}
+	if err != nil {
+		var r *rejection
+		if errors.As(err, &r) {
+			return &messages.BuildRejected{Status: r.status, Flaw: r.flaw, Reason: err.Error()}
+		}
+		return &messages.BuildRejected{Status: messages.MiscFailure, Reason: err.Error()}
+	}
+	answer := &messages.BuildFinished{}
+	for _, o := range b.drv.Outputs {
+		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: o.Path})
+	}
+	return answer
+}
+
+// take looks at every output: that it is there and nobody else can write to it,
+// makes its metadata canonical, hashes and scans it, and checks what the
+// derivation demands of it.
+func (p *Builds) take(b *build) ([]*made, error) {
+	candidates := slices.Clone(b.inputs)
+	for _, o := range b.drv.Outputs {
+		candidates = append(candidates, o.Path)
+	}
+	seen := map[localstore.Inode]struct{}{}
+	var outputs []*made
+	for _, o := range b.drv.Outputs {
+		if b.reused[o.Path] {
+			continue
+		}
+		out := &made{Output: o, real: b.scratch(p.s.Layout, o.Path)}
+		if err := p.examine(b, out, candidates, seen); err != nil {
+			return nil, err
+		}
+		outputs = append(outputs, out)
+	}
+	outputs, err := sortOutputs(p.s.Layout.Dir, b.path, outputs)
+	if err != nil {
+		return nil, err
+	}
+	return outputs, p.checkReferences(b, outputs)
+}
+
+func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen map[localstore.Inode]struct{}) error {
+	dir := p.s.Layout.Dir
+	if _, err := os.Lstat(out.real); errors.Is(err, os.ErrNotExist) {
+		return &rejection{messages.OutputRejected, 0, fmt.Errorf("builder for '%s' failed to produce output path for output '%s' at '%s'",
+			dir.Join(b.path), out.Name, dir.Join(out.Path))}
+	}
+	if err := localstore.CheckOutput(out.real, b.user.UID); err != nil {
+		return &rejection{messages.OutputRejected, 0, err}
+	}
+	if out.Kind == derivation.Fixed {
+		if err := p.checkFixed(b, out); err != nil {
+			return err
+		}
+	}
+	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen}); err != nil {
+		return &rejection{messages.OutputRejected, 0, err}
+	}
+	if b.options.DiscardReferences[out.Name] {
+		candidates = nil
+	}
+	var err error
+	out.Scanned, err = localstore.Scan(out.real, candidates)
+	return err
+}
+
+// checkFixed compares a fixed output with the hash that was promised.
+func (p *Builds) checkFixed(b *build, out *made) error {
+	got, err := localstore.HashTree(out.real, out.Method, out.Algorithm)
+	if err != nil {
+		return &rejection{messages.OutputRejected, 0, err}
+	}
+	if got == out.Hash {
+		return nil
+	}
+	return &rejection{messages.OutputRejected, messages.HashMismatch, fmt.Errorf(
+		"hash mismatch in fixed-output derivation '%s':\n  specified: %s\n     got:    %s",
+		p.s.Layout.Dir.Join(b.path), out.Hash.SRI(), got.SRI())}
+}
+
+// sortOutputs puts outputs after those that they refer to.
+func sortOutputs(dir storepath.Dir, drv storepath.Path, outputs []*made) ([]*made, error) {
+	byPath, byName := map[storepath.Path]*made{}, map[string]*made{}
+	names := make([]string, len(outputs))
+	for i, o := range outputs {
+		byPath[o.Path], byName[o.Name], names[i] = o, o, o.Name
+	}
+	sorted, err := references.Sort(names, func(name string) (to []string) {
+		for _, r := range byName[name].References {
+			if o := byPath[r]; o != nil && o.Name != name {
+				to = append(to, o.Name)
+			}
+		}
+		return to
+	})
+	var cycle *references.CycleError
+	if errors.As(err, &cycle) {
+		return nil, &rejection{messages.OutputRejected, 0, fmt.Errorf("cycle detected in build of '%s' in the references of output '%s' from output '%s'",
+			dir.Join(drv), cycle.To, cycle.From)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	result := make([]*made, len(sorted))
+	for i, name := range sorted {
+		result[i] = byName[name]
+	}
+	return result, nil
+}
+
+func (p *Builds) checkReferences(b *build, outputs []*made) error {
+	request := outputcheck.Request{Dir: p.s.Layout.Dir, Derivation: b.path, Outputs: map[string]outputcheck.Output{},
+		Rules: b.options.Rules, Lookup: p.lookup}
+	for _, o := range outputs {
+		if rules := b.options.Rules[o.Name]; o.Kind == derivation.Fixed && rules.AllowedReferences == nil && len(o.References) > 0 {
+			return &rejection{messages.OutputRejected, 0, fmt.Errorf("fixed-output derivation '%s' must not reference store paths, but it refers to '%s'",
+				p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(o.References[0]))}
+		}
+		request.Outputs[o.Name] = outputcheck.Output{Path: o.Path, NarSize: o.NarSize, References: o.References}
+	}
+	err := outputcheck.Check(request)
+	var rejected *outputcheck.Rejection
+	if errors.As(err, &rejected) {
+		return &rejection{messages.OutputRejected, 0, err}
+	}
+	return err
+}
+
+func (p *Builds) lookup(q storepath.Path) (uint64, []storepath.Path, error) {
+	info, ok, err := p.s.DB.Get(q)
+	if err == nil && !ok {
+		err = &validity.NotValidError{Path: q}
+	}
+	return info.NarSize, info.References, err
+}
+
+// install moves the outputs into the store and makes them valid inside this
+// process.
+func (p *Builds) install(b *build, outputs []*made) error {
+	reg := validity.Registration{Drv: b.path, Outputs: map[string]storepath.Path{}, Build: b.record("")}
+	now := time.Now().Unix()
+	for _, o := range b.drv.Outputs {
+		reg.Outputs[o.Name] = o.Path
+	}
+	for _, o := range outputs {
+		if real := p.s.Layout.RealPath(o.Path); o.real != real {
+			if err := localstore.Move(o.real, real); err != nil {
+				return err
+			}
+		}
+		reg.Paths = append(reg.Paths, validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
+			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()})
+	}
+	return p.s.DB.RegisterProvisional(reg)
+}
+
+// contentAddress is how Nix writes that a path follows from its contents.
+func (o *made) contentAddress() string {
+	if o.Kind != derivation.Fixed {
+		return ""
+	}
+	if o.Method == storepath.Text {
+		return "text:" + o.Hash.String()
+	}
+	return "fixed:" + o.Method.Prefix() + o.Hash.String()
+}
+
+func (b *build) record(failure string) *validity.Build {
+	return &validity.Build{Start: b.start, Stop: b.start.Add(b.exit.Wall), UserCPU: b.exit.CPUUser, SystemCPU: b.exit.CPUSystem,
+		PeakMemory: b.exit.PeakMemory, Log: string(b.path.Base()), Failure: failure}
+}
+
+// compare says whether what was built again is what is valid.
+func (p *Builds) compare(b *build, outputs []*made) error {
+	for _, o := range outputs {
+		info, ok, err := p.s.DB.Get(o.Path)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return &validity.NotValidError{Path: o.Path}
+		}
+		if info.NarHash != o.NarHash {
+			return &rejection{messages.NotDeterministic, 0, fmt.Errorf("derivation '%s' may not be deterministic: output '%s' differs",
+				p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(o.Path))}
+		}
+	}
+	return nil
+}

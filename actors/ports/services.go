@@ -1,0 +1,82 @@
+package ports
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"troupe/messages"
+	"troupe/sandbox"
+	"troupe/sandbox/linux"
+	"troupe/storage/derivation"
+	"troupe/storage/localstore"
+	"troupe/storage/storepath"
+	"troupe/storage/validity"
+)
+
+// Services is what the ports do their I/O with.
+type Services struct {
+	Layout   localstore.Layout
+	DB       *validity.DB
+	Roots    *localstore.TempRoots
+	Launcher *linux.Launcher
+	Policy   BuildPolicy
+	Log      zerolog.Logger
+}
+
+// BuildPolicy is what the settings say about how builders run.
+type BuildPolicy struct {
+	Sandbox    sandbox.Policy
+	Cores      uint
+	BuildDir   string // where build directories are made
+	KeepFailed bool
+	KeepLog    bool
+	LogLines   int // of a failed build that its error shows
+	HostEnv    func(name string) string
+}
+
+// ReadDerivation reads a valid derivation from the store.
+func (s Services) ReadDerivation(p storepath.Path) (*derivation.Derivation, error) {
+	data, err := os.ReadFile(s.Layout.RealPath(p))
+	if err != nil {
+		return nil, fmt.Errorf("read derivation '%s': %w", s.Layout.Dir.Join(p), err)
+	}
+	return derivation.Parse(s.Layout.Dir, strings.TrimSuffix(p.Name(), ".drv"), data)
+}
+
+// recipe is what a goal must know of a derivation; it refuses what cannot be
+// built here.
+func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (messages.Recipe, error) {
+	if err := drv.Supported(); err != nil {
+		return messages.Recipe{}, err
+	}
+	options, err := drv.Options(d.s.Layout.Dir)
+	if err != nil {
+		return messages.Recipe{}, err
+	}
+	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), PreferLocal: options.PreferLocalBuild}
+	for _, o := range drv.Outputs {
+		r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
+	}
+	for _, in := range drv.Inputs {
+		r.Inputs = append(r.Inputs, messages.Target{Path: in.Path, Outputs: in.Outputs})
+	}
+	r.Expected, err = d.expected(p, drv.Name)
+	return r, err
+}
+
+// expected is how long a build took before: this very one, or the last of the
+// same name.
+func (d *Database) expected(p storepath.Path, name string) (time.Duration, error) {
+	last, ok, err := d.s.DB.LastBuild(p)
+	if err != nil {
+		return 0, err
+	}
+	if ok && last.Failure == "" {
+		return last.Duration(), nil
+	}
+	return d.s.DB.LastDuration(name)
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"troupe/storage/localstore"
+	"troupe/storage/storepath"
+)
+
+// location says where the store is: what its paths read as, and where the
+// files really lie.
+type location = localstore.Layout
+
+// locate chooses the store.
+//
+//  1. --store DIR: below DIR, read as /nix/store (or as NIX_STORE_DIR).
+//  2. NIX_STORE_DIR, NIX_STATE_DIR or NIX_LOG_DIR: there.
+//  3. /nix, for root where it exists.
+//  4. A directory of the user's: XDG_DATA_HOME/troupe, read as /nix/store.
+func locate(storeFlag string, env func(string) (string, bool), euid int) (location, error) {
+	dir, err := storepath.ParseDir(setOr(env, "NIX_STORE_DIR", "/nix/store"))
+	if err != nil {
+		return location{}, fmt.Errorf("NIX_STORE_DIR: %w", err)
+	}
+	named := false
+	for _, v := range []string{"NIX_STORE_DIR", "NIX_STATE_DIR", "NIX_LOG_DIR"} {
+		_, set := env(v)
+		named = named || set
+	}
+	state := setOr(env, "NIX_STATE_DIR", "/nix/var/nix")
+	logs := setOr(env, "NIX_LOG_DIR", "/nix/var/log/nix")
+	root := storeFlag
+	if root == "" && !named && !(euid == 0 && exists("/nix")) {
+		if root, err = userDir(env); err != nil {
+			return location{}, err
+		}
+	}
+	return location{Dir: dir, Root: root, StateDir: root + state, LogDir: root + logs}, nil
+}
+
+func userDir(env func(string) (string, bool)) (string, error) {
+	if data, ok := env("XDG_DATA_HOME"); ok && filepath.IsAbs(data) {
+		return filepath.Join(data, "troupe"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", hinted(fmt.Errorf("choose store: %w", err), "name a directory for it: troupe --store DIR …")
+	}
+	return filepath.Join(home, ".local/share/troupe"), nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func setOr(env func(string) (string, bool), name, otherwise string) string {
+	if v, ok := env(name); ok && v != "" {
+		return v
+	}
+	return otherwise
+}

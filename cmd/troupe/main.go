@@ -1,0 +1,122 @@
+// Command troupe makes Nix store paths valid.
+//
+// Results go to stdout and everything else to stderr. exit.go has the exit
+// codes. Each verb has a file of its own, cmd_<verb>.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"troupe/cmd/troupe/config"
+)
+
+// cli is the command line.
+type cli struct {
+	Store   string           `help:"Directory that the store lies in; its paths still read /nix/store." placeholder:"DIR" type:"path"`
+	Option  []string         `help:"Set a setting of nix.conf by its name: --option NAME VALUE." placeholder:"NAME VALUE" sep:"none"`
+	Version kong.VersionFlag `help:"Print the version."`
+
+	Build      buildCmd      `cmd:"" help:"Make derivation outputs and store paths valid."`
+	Derivation derivationCmd `cmd:"" help:"Show and check derivations."`
+	Log        logCmd        `cmd:"" help:"Print the build log of a derivation or an output."`
+	PathInfo   pathInfoCmd   `cmd:"" help:"Say what is known of valid paths."`
+	Verify     verifyCmd     `cmd:"" help:"Check that the store is what its database says."`
+	StoreCmd   storeCmd      `cmd:"" name:"store" help:"Work on the store itself."`
+	Journal    journalCmd    `cmd:"" help:"Print a journal."`
+}
+
+// session is what every verb runs with.
+type session struct {
+	ctx            context.Context
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	location       location
+	settings       config.Settings
+}
+
+const version = "0.1.0"
+
+func main() {
+	if code, ran := runBuiltin(); ran {
+		os.Exit(code)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run runs one command line and returns the exit code.
+func run(ctx context.Context, args []string) int {
+	err := dispatch(ctx, args)
+	if err == nil {
+		return 0
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = &codedError{code: exitInterrupted, text: "interrupted"}
+	}
+	fmt.Fprint(os.Stderr, explain(err))
+	return exitCode(err)
+}
+
+func dispatch(ctx context.Context, args []string) error {
+	args, overrides, err := takeOptions(args)
+	if err != nil {
+		return err
+	}
+	var c cli
+	parser, err := kong.New(&c, kong.Name("troupe"),
+		kong.Description("A Nix build scheduler: it makes store paths valid, by building them in the right order, in a sandbox, many at once."),
+		kong.Vars{"version": "troupe " + version}, kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return err
+	}
+	chosen, err := parser.Parse(args)
+	if err != nil {
+		return hinted(&codedError{code: exitUsage, text: err.Error()}, "troupe --help lists the commands; troupe COMMAND --help says what one takes")
+	}
+	s := &session{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	loaded, err := config.Load(config.Sources{Host: config.DetectHost(os.LookupEnv), Overrides: overrides})
+	if err != nil {
+		return err
+	}
+	for _, w := range loaded.Warnings {
+		fmt.Fprintf(s.stderr, "warning: %s\n", w)
+	}
+	s.settings = loaded.Settings
+	if s.location, err = locate(c.Store, os.LookupEnv, os.Geteuid()); err != nil {
+		return err
+	}
+	return chosen.Run(s)
+}
+
+// takeOptions takes "--option NAME VALUE" out of the arguments: it has two
+// values, which is Nix's way and no flag library's.
+func takeOptions(args []string) (rest []string, overrides []config.Override, err error) {
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "--":
+			return append(rest, args[i:]...), overrides, nil
+		case args[i] != "--option":
+			rest = append(rest, args[i])
+		case i+2 >= len(args):
+			return nil, nil, &codedError{code: exitUsage, text: "flag '--option' requires 2 arguments, a name and a value"}
+		default:
+			overrides = append(overrides, config.Override{Name: args[i+1], Value: args[i+2]})
+			i += 2
+		}
+	}
+	return rest, overrides, nil
+}
+
+// quoteAll lists things in an error message.
+func quoteAll(names []string) string { return "'" + strings.Join(names, "', '") + "'" }
