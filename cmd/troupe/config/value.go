@@ -91,12 +91,12 @@ var optionalPaths = kind[string]{parse: func(text string) (string, error) {
 
 var lists = kind[[]string]{
 	parse:  func(text string) ([]string, error) { return words(text), nil },
-	extend: func(old, added []string) []string { return slices.Concat(old, added) },
+	extend: func(old, added []string) []string { return append(slices.Clip(old), added...) },
 }
 
 var sets = kind[[]string]{
 	parse:  func(text string) ([]string, error) { return sortedSet(words(text)), nil },
-	extend: func(old, added []string) []string { return sortedSet(slices.Concat(old, added)) },
+	extend: func(old, added []string) []string { return sortedSet(append(slices.Clip(old), added...)) },
 }
 
 // dictionaries are words NAME=VALUE. As in Nix, a word without "=" is passed over and the first of two
@@ -157,9 +157,9 @@ var sandboxPaths = kind[[]SandboxPath]{
 	},
 }
 
-// overlay returns list with entry in its place, instead of an older one with the same Inside.
+// overlay puts entry in its place in list, instead of an older one with the same Inside.
 func overlay(list []SandboxPath, entry SandboxPath) []SandboxPath {
-	list = slices.DeleteFunc(slices.Clone(list), func(p SandboxPath) bool { return p.Inside == entry.Inside })
+	list = slices.DeleteFunc(list, func(p SandboxPath) bool { return p.Inside == entry.Inside })
 	at, _ := slices.BinarySearchFunc(list, entry, func(a, b SandboxPath) int { return strings.Compare(a.Inside, b.Inside) })
 	return slices.Insert(list, at, entry)
 }
