@@ -88,7 +88,9 @@ type SyntaxError struct {
 	Err  error
 }
 
-func (e *SyntaxError) Error() string { return fmt.Sprintf("read registration: line %d: %v", e.Line, e.Err) }
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("read registration: line %d: %v", e.Line, e.Err)
+}
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
 // maxLine is longer than any store path: PATH_MAX is 4096.
