@@ -192,9 +192,20 @@ func (l logger) Errorf(format string, args ...any) { l.log.Error().Msgf(format, 
 // Fatalf does not return. Where a commit is under way it ends as that commit's
 // error; elsewhere Pebble cannot go on and the process ends.
 func (l logger) Fatalf(format string, args ...any) {
-	panic(fatal(fmt.Sprintf(format, args...)))
+	f := &fatalError{text: fmt.Sprintf(format, args...)}
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			f.cause = err
+		}
+	}
+	panic(f)
 }
 
-type fatal string
+// fatalError is Pebble's last word.
+type fatalError struct {
+	text  string
+	cause error // nil where Pebble gives none
+}
 
-func (f fatal) Error() string { return string(f) }
+func (f *fatalError) Error() string { return f.text }
+func (f *fatalError) Unwrap() error { return f.cause }

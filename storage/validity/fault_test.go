@@ -1,0 +1,82 @@
+package validity
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+func TestAFullDiskIsToldBeforeItIsMet(t *testing.T) {
+	fs := vfs.NewMem()
+	db := openMemory(t, fs)
+	must(t, db.RegisterProvisional(reg(info("a"))))
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: spaceReserve - 1})
+	if err := db.Commit(context.Background(), named("a")); !errors.Is(err, ErrDiskFull) {
+		t.Fatalf("error is %v", err)
+	}
+	wantStage(t, db, "provisional", "a")
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 2 * spaceReserve})
+	commit(t, db, "a")
+	fs.TestingSetDiskUsage(vfs.DiskUsage{})
+	must(t, db.Unregister(named("a"))) // which is how a disk gets space
+}
+
+// After the log could not be written the database answers, and takes nothing.
+func TestAFailedLog(t *testing.T) {
+	fs := &failingFS{FS: vfs.NewMem()}
+	db, err := Open("/state/db", Options{FS: fs})
+	must(t, err)
+	must(t, db.RegisterProvisional(reg(info("a")), reg(info("b"))))
+	commit(t, db, "a")
+	fs.fail.Store(true)
+	if err := db.Commit(context.Background(), named("b")); !errors.Is(err, errBadDisk) {
+		t.Fatalf("error is %v", err)
+	}
+	fs.fail.Store(false)
+	for what, err := range map[string]error{
+		"commit":     db.Commit(context.Background(), named("b")),
+		"unregister": db.Unregister(named("a")),
+		"change":     db.SetUltimate(named("a"), true),
+	} {
+		if !errors.Is(err, ErrBroken) {
+			t.Errorf("%s: error is %v", what, err)
+		}
+	}
+	wantStage(t, db, "provisional", "b")
+	wantStage(t, db, "durable", "a")
+	if err := db.Close(); err == nil {
+		t.Error("close of a broken database is well")
+	}
+}
+
+var errBadDisk = errors.New("bad disk")
+
+// failingFS fails writes of the log on demand.
+type failingFS struct {
+	vfs.FS
+	fail atomic.Bool
+}
+
+func (f *failingFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, category)
+	if strings.HasSuffix(name, ".log") {
+		return failingFile{file, f}, err
+	}
+	return file, err
+}
+
+type failingFile struct {
+	vfs.File
+	fs *failingFS
+}
+
+func (f failingFile) Write(b []byte) (int, error) {
+	if f.fs.fail.Load() {
+		return 0, errBadDisk
+	}
+	return f.File.Write(b)
+}
