@@ -2,6 +2,7 @@ package environment
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +97,20 @@ func TestRedirected(t *testing.T) {
 	for _, want := range []string{"--out=" + dir.Join(scratch), "out=" + dir.Join(scratch), "place=x" + dir.Join(scratch) + "y", "body of " + dir.Join(scratch)} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not there", want)
+		}
+	}
+}
+
+// TestCollision has a variable aPath beside a file for a: the variable wins, every time.
+func TestCollision(t *testing.T) {
+	r := readGolden(t, "testdata/nix-2.34.8/collide.json").request(t)
+	for range 100 {
+		view, err := Make(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(view.Env, "aPath=own") {
+			t.Fatalf("got %v", view.Env)
 		}
 	}
 }

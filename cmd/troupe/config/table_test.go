@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -121,6 +122,23 @@ func TestCopiesAreIndependent(t *testing.T) {
 	if slices.Contains(base.SystemFeatures, "x") || slices.Contains(base.Substituters, "y") || len(base.SandboxPaths) > 0 ||
 		len(base.ImpureEnv) > 0 || !slices.Equal(base.Unmet(), []string{"keep-outputs"}) {
 		t.Errorf("the original changed with the copy: %+v", base)
+	}
+}
+
+// TestSiblingsAreIndependent extends two copies of one base: a shared spare place in a list would show.
+func TestSiblingsAreIndependent(t *testing.T) {
+	base := Defaults(host, "/etc/nix")
+	for _, name := range []string{"a", "b", "c", "d"} {
+		if err := base.Set("extra-substituters", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, two := base, base
+	if err := errors.Join(one.Set("extra-substituters", "one"), two.Set("extra-substituters", "two")); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(one.Substituters, "one") || slices.Contains(one.Substituters, "two") {
+		t.Errorf("one has %v", one.Substituters)
 	}
 }
 
