@@ -6,8 +6,6 @@ package builtin
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 )
@@ -56,9 +54,6 @@ func Known(name string) bool {
 	_, ok := builders[strings.TrimPrefix(name, Prefix)]
 	return ok
 }
-
-// Names lists the builders, sorted, without the prefix.
-func Names() []string { return slices.Sorted(maps.Keys(builders)) }
 
 // Run runs a builder to its end; name may have the prefix. The error is what belongs into the build's log.
 func Run(name string, in Input) error {

@@ -152,11 +152,7 @@ func classify(ctx context.Context, err error) error {
 	}
 	var refused *tls.CertificateVerificationError
 	var notTLS tls.RecordHeaderError
-	var noHost *net.DNSError
-	switch {
-	case errors.As(err, &refused), errors.As(err, &notTLS), errors.Is(err, errRedirect):
-		return err
-	case errors.As(err, &noHost) && noHost.IsNotFound:
+	if errors.As(err, &refused) || errors.As(err, &notTLS) || errors.Is(err, errRedirect) {
 		return err
 	}
 	return &transientError{reason: err}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,13 +105,14 @@ func render(r Request, variables, files map[string]string) (View, error) {
 		}
 	}
 	for _, name := range sortedKeys(files) {
-		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			return View{}, fmt.Errorf("write file %q for the builder: that is no file name", name)
-		}
 		view.Files = append(view.Files, File{Name: name, Content: rewrite.Replace(files[name]), Mode: 0o644})
 	}
 	return view, nil
 }
+
+// graphName is what a file of exportReferencesGraph may be called: in particular nothing that leads elsewhere,
+// and no name of a file that we make ourselves.
+var graphName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 
 // addAttributes adds the derivation's own variables and returns the texts of the files beside them.
 func addAttributes(r Request, variables map[string]string) (files map[string]string, err error) {
@@ -128,6 +130,9 @@ func addAttributes(r Request, variables map[string]string) (files map[string]str
 		files[file] = r.Derivation.Env[name]
 	}
 	for name, roots := range r.Options.ExportReferencesGraph {
+		if !graphName.MatchString(name) {
+			return nil, fmt.Errorf("invalid file name '%s' in 'exportReferencesGraph'", name)
+		}
 		g, err := exportReferences(r, roots)
 		if err != nil {
 			return nil, err

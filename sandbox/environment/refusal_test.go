@@ -36,8 +36,10 @@ func TestRefusals(t *testing.T) {
 		"attributes that are text":  {func(r *Request) { r.Derivation.Env = map[string]string{"__json": `"x"`} }, "structured attributes"},
 		"attributes that are null":  {func(r *Request) { r.Derivation.Env = map[string]string{"__json": "null"} }, "structured attributes"},
 		"attributes and more":       {func(r *Request) { r.Derivation.Env = map[string]string{"__json": "{} {}"} }, "structured attributes"},
-		"graph outside of the room": {func(r *Request) { r.Options.ExportReferencesGraph = graphCalled(r, "../x") }, "no file name"},
-		"graph called ..":           {func(r *Request) { r.Options.ExportReferencesGraph = graphCalled(r, "..") }, "no file name"},
+		"graph outside of the room": {func(r *Request) { r.Options.ExportReferencesGraph = graphCalled(r, "a/../../x") }, "invalid file name 'a/../../x' in 'exportReferencesGraph'"},
+		"graph in a file of ours":   {func(r *Request) { r.Options.ExportReferencesGraph = graphCalled(r, ".attrs.sh") }, "invalid file name"},
+		"graph with a newline":      {func(r *Request) { r.Options.ExportReferencesGraph = graphCalled(r, "a\n") }, "invalid file name"},
+		"graph called ..":           {func(r *Request) { r.Options.ExportReferencesGraph = graphCalled(r, "..") }, "invalid file name"},
 	} {
 		r := plainRequest(t)
 		c.change(&r)
