@@ -16,6 +16,8 @@ import (
 	"time"
 
 	ulxz "github.com/ulikunitz/xz"
+
+	"troupe/storage/nar"
 )
 
 // server records what it is asked, one line a request: path and authorization.
@@ -112,43 +114,46 @@ func TestFetchFile(t *testing.T) {
 	checkFile(t, out, "local", 0o644)
 }
 
-// TestFetchUnpack sees what is given to Restore: the archive itself, out of its compression where the URL says so.
+// TestFetchUnpack gets a tree as an archive, plain and compressed; the name decides which it is taken for.
 func TestFetchUnpack(t *testing.T) {
-	const archive = "an archive"
-	var compressed bytes.Buffer
+	source := t.TempDir() + "/tree"
+	makePackage(t, source, "bin/x = text\nempty/\nlink -> ../nowhere")
+	var plain, compressed bytes.Buffer
+	if err := nar.Dump(&plain, source); err != nil {
+		t.Fatal(err)
+	}
 	w, err := ulxz.NewWriter(&compressed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(w, archive); err != nil {
+	_, err = w.Write(plain.Bytes())
+	if err := errors.Join(err, w.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	bodies := map[string][]byte{"/a.nar": plain.Bytes(), "/a.nar.xz": compressed.Bytes(), "/short.nar": plain.Bytes()[:plain.Len()-8], "/not.xz": plain.Bytes()}
 	s := newServer(t, false, func(w http.ResponseWriter, r *http.Request) {
-		text := []byte(archive)
-		if strings.HasSuffix(r.URL.Path, ".xz") {
-			text = compressed.Bytes()
+		if _, err := w.Write(bodies[r.URL.Path]); err != nil {
+			t.Error(err)
 		}
-		w.Write(text)
 	})
-	restore := func(nar io.Reader, path string) error {
-		text, err := io.ReadAll(nar)
-		if err != nil {
-			return err
+	for name, whole := range map[string]bool{"/a.nar": true, "/a.nar.xz": true, "/short.nar": false, "/not.xz": false} {
+		out, _, err := fetchTo(t, Input{Env: map[string]string{"url": s.URL + name, "unpack": "1"}, Restore: nar.Restore, Attempts: 3})
+		if !whole {
+			if err == nil {
+				t.Errorf("%s was unpacked", name)
+			}
+			continue
 		}
-		return os.WriteFile(path, text, 0o644)
-	}
-	for _, name := range []string{"/a.nar", "/a.nar.xz"} {
-		out, _, err := fetchTo(t, Input{Env: map[string]string{"url": s.URL + name, "unpack": "1", "executable": "1"}, Restore: restore})
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkFile(t, out, archive, 0o755)
+		if want, got := tree(t, source), tree(t, out); got != want {
+			t.Errorf("%s became\n%s", name, got)
+		}
 	}
-	_, _, err = fetchTo(t, Input{Env: map[string]string{"url": s.URL + "/a.xz?", "unpack": "1"}, Restore: func(io.Reader, string) error { return io.ErrShortWrite }})
-	checkError(t, err, io.ErrShortWrite.Error())
+	if got := strings.Count(s.requests(), "/short.nar") + strings.Count(s.requests(), "/not.xz"); got != 2 {
+		t.Errorf("a bad archive was asked for again: %d", got)
+	}
 }
 
 func TestFetchRefusals(t *testing.T) {
