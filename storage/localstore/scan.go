@@ -1,0 +1,85 @@
+package localstore
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"troupe/storage/nar"
+	"troupe/storage/nixhash"
+	"troupe/storage/references"
+	"troupe/storage/storepath"
+)
+
+// Scanned is what one pass over a tree teaches.
+type Scanned struct {
+	NarHash    nixhash.Hash
+	NarSize    uint64           // bytes
+	References []storepath.Path // sorted
+}
+
+// Scan hashes a tree's archive and finds which candidates it refers to, in one
+// pass.
+func Scan(real string, candidates []storepath.Path) (Scanned, error) {
+	byPart := make(map[string]storepath.Path, len(candidates))
+	parts := make([]string, 0, len(candidates))
+	for _, c := range candidates {
+		if _, twice := byPart[c.HashPart()]; !twice {
+			byPart[c.HashPart()] = c
+			parts = append(parts, c.HashPart())
+		}
+	}
+	h := references.NewHashing(parts)
+	if err := nar.Dump(h, real); err != nil {
+		return Scanned{}, err
+	}
+	s := Scanned{NarHash: h.Sum(), NarSize: h.Size()}
+	for _, p := range h.Found() {
+		s.References = append(s.References, byPart[p])
+	}
+	slices.SortFunc(s.References, storepath.Path.Compare)
+	return s, nil
+}
+
+// HashTree hashes a tree as a content-addressed path is hashed. Flat and text
+// need a regular file that is not executable; the words are Nix's.
+func HashTree(real string, m storepath.Method, a nixhash.Algorithm) (nixhash.Hash, error) {
+	w := a.New()
+	switch m {
+	case storepath.NAR:
+		if err := nar.Dump(w, real); err != nil {
+			return nixhash.Hash{}, err
+		}
+	case storepath.Flat, storepath.Text:
+		if err := hashFile(w, real); err != nil {
+			return nixhash.Hash{}, err
+		}
+	default:
+		return nixhash.Hash{}, fmt.Errorf("hash '%s': %v hashing is not supported yet", real, m)
+	}
+	return nixhash.Finish(a, w), nil
+}
+
+func hashFile(w io.Writer, real string) error {
+	f, err := os.OpenFile(real, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err == nil {
+		defer f.Close()
+		var st os.FileInfo
+		if st, err = f.Stat(); err == nil && st.Mode().IsRegular() && st.Mode()&0o100 == 0 {
+			_, err = io.Copy(w, f)
+			return err
+		}
+	}
+	if err != nil && !isLinkError(err) {
+		return err
+	}
+	return fmt.Errorf("output path '%s' should be a non-executable regular file since recursive hashing is not enabled (one of outputHashMode={flat,text} is true)", real)
+}
+
+func isLinkError(err error) bool {
+	pe, ok := err.(*os.PathError)
+	return ok && pe.Err == unix.ELOOP
+}
