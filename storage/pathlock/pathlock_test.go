@@ -265,7 +265,7 @@ func TestNixWaitsForUs(t *testing.T) {
 	path := strings.TrimSpace(string(out))
 	h, err := TryLock([]string{path})
 	must(t, err)
-	build := command("nix-store", "--option", "sandbox", "false", "--option", "build-users-group", "", "--option", "build-poll-interval", "1", "-vvvvv", "-r", strings.TrimSpace(string(drv)))
+	build := command("nix-store", "--option", "sandbox", "false", "--option", "build-users-group", "", "--option", "substitute", "false", "-vvvvv", "-r", strings.TrimSpace(string(drv)))
 	talk, err := build.StderrPipe()
 	must(t, err)
 	must(t, build.Start())

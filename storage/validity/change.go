@@ -32,24 +32,37 @@ func (db *DB) SetUltimate(p storepath.Path, ultimate bool) error {
 }
 
 // Replace writes the record of a path that is valid, for one that was repaired
-// or registered anew; references must be valid.
+// or registered anew. Its references must be valid, and durable where the path
+// is: else it is a [*MissingReferenceError].
 func (db *DB) Replace(i Info) error {
 	if err := checkInfo(i); err != nil {
 		return err
 	}
+	db.writing.Lock()
+	defer db.writing.Unlock()
+	stage := db.Valid
+	if durable, err := db.Durable(i.Path); err != nil {
+		return err
+	} else if durable {
+		stage = db.Durable
+	}
 	for _, r := range i.References {
-		if valid, err := db.Valid(r); err != nil {
+		if there, err := stage(r); err != nil {
 			return err
-		} else if !valid {
+		} else if !there && r != i.Path {
 			return &MissingReferenceError{i.Path, r}
 		}
 	}
-	return db.change(i.Path, func(Info) Info { return normal(i) })
+	return db.changeLocked(i.Path, func(Info) Info { return normal(i) })
 }
 
 func (db *DB) change(p storepath.Path, f func(Info) Info) error {
 	db.writing.Lock()
 	defer db.writing.Unlock()
+	return db.changeLocked(p, f)
+}
+
+func (db *DB) changeLocked(p storepath.Path, f func(Info) Info) error {
 	if db.changeProvisional(p, f) {
 		return nil
 	}

@@ -172,6 +172,12 @@ func TestAFailedBuildIsNotWhatToExpect(t *testing.T) {
 	}
 }
 
+func TestABuildHasADerivation(t *testing.T) {
+	if err := memory(t).RegisterProvisional(Registration{Build: &Build{}}); err == nil {
+		t.Error("a build of no derivation is registered")
+	}
+}
+
 func TestDeriversAreValid(t *testing.T) {
 	db := memory(t)
 	must(t, db.RegisterProvisional(Registration{Paths: []Info{info("x")}, Drv: named("x.drv"), Outputs: map[string]storepath.Path{"out": named("x")}}))

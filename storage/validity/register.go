@@ -39,6 +39,9 @@ func (db *DB) newUnits(regs []Registration) ([]*unit, error) {
 	units := make([]*unit, 0, len(regs))
 	fresh := map[storepath.Path]bool{}
 	for _, reg := range regs {
+		if reg.Drv.IsZero() && (reg.Build != nil || len(reg.Outputs) > 0) {
+			return nil, errors.New("register build: its derivation is not named")
+		}
 		u := &unit{reg}
 		u.reg.Paths = nil
 		for _, i := range reg.Paths {

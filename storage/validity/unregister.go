@@ -15,7 +15,9 @@ import (
 // is not among them refers to one. A path that is not valid is no error. With a
 // derivation go its outputs' names and its last build.
 //
-// It does not ask for free disk space, as it comes before freeing some.
+// It does not ask for free disk space, as it comes before freeing some. Queries
+// wait while it looks the paths up, so many are forgotten some hundreds at a
+// time, referrers first.
 func (db *DB) Unregister(paths ...storepath.Path) error {
 	db.writing.Lock()
 	defer db.writing.Unlock()

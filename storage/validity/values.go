@@ -33,7 +33,9 @@ type Build struct {
 // Duration is the build's time by the clock.
 func (b Build) Duration() time.Duration { return b.Stop.Sub(b.Start) }
 
-// Registration is all that one build, substitution or addition has taught.
+// Registration is all that one build, substitution or addition has taught. With
+// a derivation that becomes valid come its outputs, as far as they are known
+// before it is built: Derivers and Outputs know what they are told here.
 type Registration struct {
 	Paths   []Info                    // they become valid together
 	Drv     storepath.Path            // of what is below; zero where there is none
