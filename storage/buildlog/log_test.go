@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -170,6 +171,21 @@ func TestAFollowerSeesWhatCameBeforeTheEnd(t *testing.T) {
 	}
 	must(t, r.Close())
 	must(t, l.Close())
+}
+
+func TestAnEmptyLogEnds(t *testing.T) {
+	l := create(t, t.TempDir())
+	ctx, cancel := context.WithCancel(context.Background())
+	r, err := l.Follow(ctx)
+	must(t, err)
+	l.End()
+	time.AfterFunc(10*time.Second, cancel) // instead of a hang
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	must(t, r.Close())
+	must(t, l.Close())
+	cancel()
 }
 
 // The real Nix finds and reads our log, of a running build and of one that is

@@ -207,6 +207,20 @@ func TestACancelledWait(t *testing.T) {
 	must(t, h.Release(true))
 }
 
+// A Nix process that waits on a deleted lock file knows it by its mark.
+func TestADeletedFileIsMarked(t *testing.T) {
+	path := t.TempDir() + "/p"
+	l, err := TryFile(path)
+	must(t, err)
+	waiter, err := os.Open(path)
+	must(t, err)
+	must(t, l.Delete())
+	if text, err := io.ReadAll(waiter); err != nil || len(text) == 0 {
+		t.Errorf("the deleted file has %q, %v", text, err)
+	}
+	must(t, waiter.Close())
+}
+
 // What a crash between unlinking and marking leaves, either way round, does
 // not hold anybody up.
 func TestAMarkedFileThatIsStillThere(t *testing.T) {
