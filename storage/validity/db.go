@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/rs/zerolog"
 
@@ -122,7 +123,9 @@ func (db *DB) openPebble(o Options) error {
 }
 
 // pebbleOptions are for a small database in a small process: 100,000 paths are
-// some 40 MB, and a process that builds ten of them should not notice it.
+// some 80 MB, and a process that builds ten of them should not notice it. Most
+// reads of such a process come from the disk's cache, where unpacking a block
+// would cost more than reading it, so that blocks are not compressed.
 func pebbleOptions(fs vfs.FS, o Options) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          fs,
@@ -138,6 +141,7 @@ func pebbleOptions(fs vfs.FS, o Options) *pebble.Options {
 	p.Experimental.FileCacheShards = 1
 	for l := range p.Levels {
 		p.Levels[l].FilterPolicy = bloom.FilterPolicy(10)
+		p.Levels[l].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 		p.Levels[l].FilterType = pebble.TableFilter
 	}
 	return p

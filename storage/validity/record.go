@@ -44,11 +44,14 @@ func appendInfo(b []byte, i Info) []byte {
 }
 
 func decodeInfo(p storepath.Path, b []byte) (Info, error) {
-	d := decoder{rest: b}
+	d := decoder{rest: b, text: string(b)}
 	d.version(infoVersion)
 	i := Info{Path: p}
-	for range d.count() {
-		i.References = append(i.References, d.path())
+	if n := d.count(); n > 0 {
+		i.References = make([]storepath.Path, 0, n)
+		for range n {
+			i.References = append(i.References, d.path())
+		}
 	}
 	for n := 1; n < len(i.References); n++ {
 		if d.err == nil && i.References[n-1].Compare(i.References[n]) >= 0 {
@@ -132,6 +135,7 @@ func appendString(b []byte, s string) []byte {
 // zeros.
 type decoder struct {
 	rest []byte
+	text string // the whole record, which paths are cut from: one copy for all
 	err  error
 }
 
@@ -189,11 +193,12 @@ func (d *decoder) bytes() []byte {
 }
 
 func (d *decoder) path() storepath.Path {
-	s := d.bytes()
+	n := len(d.bytes())
 	if d.err != nil {
 		return storepath.Path{}
 	}
-	p, err := storepath.ParseBase(string(s))
+	end := len(d.text) - len(d.rest)
+	p, err := storepath.ParseBase(d.text[end-n : end])
 	d.err = err
 	return p
 }
