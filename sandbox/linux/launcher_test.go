@@ -1,0 +1,263 @@
+package linux_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"troupe/sandbox"
+	"troupe/sandbox/linux"
+)
+
+func launcher(t testing.TB) *linux.Launcher {
+	t.Helper()
+	l, err := linux.NewLauncher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// drain reads a builder's output to its end; a terminal ends with EIO.
+func drain(t testing.TB, p *linux.Process) string {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := io.Copy(&b, p.Output); err != nil && !errors.Is(err, syscall.EIO) {
+		t.Error(err)
+	}
+	if err := p.Output.Close(); err != nil {
+		t.Error(err)
+	}
+	return b.String()
+}
+
+func ownIdentity() sandbox.Identity {
+	return sandbox.Identity{UID: os.Getuid(), GID: os.Getgid(), OutsideUID: os.Getuid(), OutsideGID: os.Getgid()}
+}
+
+// static finds a shell that needs nothing else in its root.
+func static(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath("busybox")
+	if err == nil {
+		if out, lerr := exec.Command("file", "-L", path).Output(); lerr != nil || strings.Contains(string(out), "statically") {
+			return path
+		}
+		err = errors.New("busybox is not static")
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatalf("a static busybox is missing: %v", err)
+	}
+	t.Skipf("a static busybox is missing: %v", err)
+	return ""
+}
+
+func TestPlainProcess(t *testing.T) {
+	l := launcher(t)
+	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "echo out; echo err >&2; test -t 1 && echo terminal; read x || echo no input; exit 3"},
+		Env: []string{"A=b"}, Dir: "/", Identity: ownIdentity()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := drain(t, p)
+	if e := p.Wait(); out != "out\nerr\nterminal\nno input\n" || e.Code != 3 || e.Signal != 0 || e.PeakMemory == 0 {
+		t.Fatalf("%q %+v", out, e)
+	}
+}
+
+func TestSignal(t *testing.T) {
+	l := launcher(t)
+	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "kill -11 $$"}, Dir: "/", Identity: ownIdentity()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drain(t, p)
+	if e := p.Wait(); e.Code != -1 || e.Signal != 11 {
+		t.Fatalf("%+v", e)
+	}
+}
+
+func TestBuilderThatIsNotThere(t *testing.T) {
+	l := launcher(t)
+	_, err := l.Start(sandbox.Spec{Builder: "/nonexistent", Args: []string{"x"}, Dir: "/", Identity: ownIdentity()}, nil)
+	if !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), "/nonexistent") {
+		t.Fatal(err)
+	}
+}
+
+func TestKill(t *testing.T) {
+	l := launcher(t)
+	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "sleep 1000 & echo started; wait"}, Dir: "/", Env: []string{"PATH=/bin:/usr/bin"}, Identity: ownIdentity()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(p.Output, make([]byte, 7)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, p) // ends only when the sleep is gone, too
+	if e := p.Wait(); e.Signal != 9 {
+		t.Fatalf("%+v", e)
+	}
+}
+
+// boxed is a spec with a root that has a shell and all the namespaces.
+func boxed(t testing.TB, script string) sandbox.Spec {
+	t.Helper()
+	shell := static(t)
+	root := t.TempDir()
+	id := ownIdentity()
+	id.UID, id.GID = 1000, 100
+	id.Change = os.Getuid() == 0
+	if id.Change {
+		id.OutsideUID, id.OutsideGID = 30999, 30999
+	}
+	s := sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", script}, Dir: "/", Root: root, Host: "localhost", Domain: "(none)",
+		Env:            []string{"PATH=/bin"},
+		Identity:       id,
+		Spaces:         sandbox.Namespaces{PID: true, Mount: true, Net: true, IPC: true, UTS: true, User: true},
+		FilterSyscalls: true,
+		Dirs:           []sandbox.Dir{{Path: "/bin", Mode: 0o755}, {Path: "/proc", Mode: 0o555}, {Path: "/tmp", Mode: 0o1777}},
+		Files:          []sandbox.File{{Path: "/bin/sh"}},
+		Mounts:         []sandbox.Mount{{Kind: sandbox.Bind, Source: shell, Target: "/bin/sh", ReadOnly: true}, {Kind: sandbox.Proc, Target: "/proc"}},
+	}
+	for _, tool := range []string{"id", "ls", "cat", "hostname", "mount", "chmod", "touch", "ip", "sleep", "setsid", "echo", "mkdir"} {
+		s.Links = append(s.Links, sandbox.Link{Path: "/bin/" + tool, Target: "sh"})
+	}
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := linux.MakeRoot(s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func runBoxed(t testing.TB, script string) (string, linux.Exit) {
+	t.Helper()
+	l := launcher(t)
+	p, err := l.Start(boxed(t, script), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := drain(t, p)
+	return out, p.Wait()
+}
+
+func TestSandbox(t *testing.T) {
+	out, e := runBoxed(t, "id -u; id -g; echo $$; hostname; ls / | cat; cat /proc/sys/kernel/domainname; ip -o link | cat; echo > /bin/x; echo >> /bin/sh")
+	want := []string{"1000\n100\n1\nlocalhost\nbin\nproc\ntmp\n(none)\n", "LOOPBACK,UP", "can't create /bin/x", "can't create /bin/sh"}
+	for _, w := range want {
+		if !strings.Contains(out, w) {
+			t.Errorf("no %q in:\n%s", w, out)
+		}
+	}
+	if strings.Contains(out, "eth0") {
+		t.Errorf("the network is there:\n%s", out)
+	}
+	if e.Code == 0 {
+		t.Error("writing to a read-only mount succeeded")
+	}
+}
+
+// What the builder leaves behind goes with it.
+func TestNothingOutlivesTheSandbox(t *testing.T) {
+	out, e := runBoxed(t, "setsid sleep 1000 </proc/version & sleep 1000 </proc/version & echo bye")
+	if out != "bye\n" || e.Code != 0 {
+		t.Fatalf("%q %+v", out, e)
+	}
+}
+
+func TestSetuidBitsAreRefused(t *testing.T) {
+	out, _ := runBoxed(t, "cd /tmp; touch f; chmod 755 f && echo plain; chmod 4755 f || echo refused; chmod 2755 f || echo refused; mkdir -m 6755 d; ls -l /tmp")
+	if strings.Count(out, "refused") != 2 || !strings.Contains(out, "plain") || strings.Contains(out, "rws") {
+		t.Fatal(out)
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	l := launcher(t)
+	errs := make(chan error)
+	for range 50 {
+		go func() {
+			p, err := l.Start(sandbox.Spec{Builder: "/bin/true", Args: []string{"true"}, Dir: "/", Identity: ownIdentity()}, nil)
+			if err == nil {
+				if e := p.Wait(); e.Code != 0 {
+					err = errors.New("it failed")
+				}
+				p.Output.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range 50 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestKillUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("killing another user's processes needs root")
+	}
+	l := launcher(t)
+	const uid = 30998
+	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "setsid sleep 1000 & echo started; sleep 1000"}, Dir: "/", Env: []string{"PATH=/bin:/usr/bin"},
+		Identity: sandbox.Identity{UID: uid, GID: uid, OutsideUID: uid, OutsideGID: uid, Change: true}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(p.Output, make([]byte, 7)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.KillUser(uid); err != nil {
+		t.Fatal(err)
+	}
+	drain(t, p)
+	if e := p.Wait(); e.Signal != 9 {
+		t.Fatalf("%+v", e)
+	}
+	for _, own := range []int{0, os.Getuid()} {
+		if err := l.KillUser(own); err == nil {
+			t.Errorf("user %d was killed", own)
+		}
+	}
+}
+
+func BenchmarkPlain(b *testing.B) {
+	l := launcher(b)
+	for b.Loop() {
+		p, err := l.Start(sandbox.Spec{Builder: static(b), Args: []string{"true"}, Dir: "/", Identity: ownIdentity()}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p.Wait()
+		p.Output.Close()
+	}
+}
+
+func BenchmarkSandbox(b *testing.B) {
+	l := launcher(b)
+	s := boxed(b, "exit 0")
+	for b.Loop() {
+		p, err := l.Start(s, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p.Wait()
+		p.Output.Close()
+	}
+}

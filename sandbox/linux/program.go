@@ -1,0 +1,87 @@
+package linux
+
+import (
+	"path"
+	"strconv"
+
+	"troupe/sandbox"
+	"troupe/sandbox/linux/early"
+)
+
+// program is what a stage does for a spec, step by step.
+func program(s sandbox.Spec, filter []byte) []early.Step {
+	p := &steps{}
+	if s.Spaces.Mount {
+		p.add("private")
+	}
+	if s.Spaces.Net {
+		p.add("loopback")
+	}
+	if s.Spaces.UTS {
+		p.add("hostname", s.Host, s.Domain)
+	}
+	if s.Root != "" {
+		p.root(s)
+	}
+	p.add("umask", strconv.Itoa(0o022))
+	p.add("no-core")
+	if s.Personality != 0 {
+		p.add("personality", strconv.Itoa(s.Personality))
+	}
+	p.add("chdir", s.Dir)
+	p.identity(s.Identity)
+	p.add("die-with-parent") // after the change of user, which takes it back
+	if !s.AllowSetuid {
+		p.add("no-new-privileges")
+	}
+	if s.FilterSyscalls {
+		p.add("seccomp", string(filter))
+	}
+	if s.Spaces.User {
+		p.add("drop-capabilities")
+	}
+	builder := s.Builder
+	args := s.Args
+	if s.IsBuiltin() {
+		builder, args = "/proc/self/exe", []string{early.BuiltinName, s.Builder}
+	}
+	p.add("exec", append(append([]string{builder, strconv.Itoa(len(args))}, args...), s.Env...)...)
+	return p.list
+}
+
+type steps struct{ list []early.Step }
+
+func (p *steps) add(op string, args ...string) {
+	p.list = append(p.list, early.Step{Op: op, Args: args})
+}
+
+func (p *steps) root(s sandbox.Spec) {
+	p.add("bind", s.Root, s.Root)
+	for _, m := range s.Mounts {
+		target := path.Join(s.Root, m.Target)
+		switch m.Kind {
+		case sandbox.Bind:
+			p.add("bind", m.Source, target)
+			if m.ReadOnly {
+				p.add("read-only", target)
+			}
+		case sandbox.Devpts:
+			p.add("devpts", target, m.Options)
+		default:
+			p.add("mount", string(m.Kind), target, m.Options)
+		}
+	}
+	p.add("pivot", s.Root)
+}
+
+func (p *steps) identity(id sandbox.Identity) {
+	if !id.Change {
+		return
+	}
+	groups := []string{strconv.Itoa(id.GID), ""} // the second word: there are no others
+	for _, g := range id.Groups {
+		groups = append(groups, strconv.Itoa(g))
+	}
+	p.add("group", groups...)
+	p.add("user", strconv.Itoa(id.UID))
+}
