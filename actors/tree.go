@@ -78,7 +78,7 @@ func Start(s Settings) *Tree {
 	rt := host.Start(host.Options{New: s.Machine, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
 	t := &Tree{runtime: rt, Clients: ports.NewClients(rt)}
 	clock := ports.NewClock(rt)
-	locks := ports.NewLocks(rt, s.Services)
+	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
 	t.closers = []func(){clock.Close, locks.Close}
 	builds := ports.NewBuilds(rt, s.Services)
 	rt.SpawnPort(messages.Clock, clock.Handle)

@@ -41,7 +41,7 @@ type EOF struct{}
 type BuilderExited struct {
 	Cause    ExitCause
 	Exit     Exit
-	Error    string   `json:",omitempty"` // with [NotStarted]
+	Error    string   `json:",omitempty"` // with [NotStarted] and [NotExecutable]
 	LastLog  []string `json:",omitempty"` // last lines of the log, for the error message
 	LogBytes int64
 }
@@ -51,7 +51,8 @@ type ExitCause uint8
 
 const (
 	Exited         ExitCause = iota
-	NotStarted               // it could not be executed, or its sandbox not be made
+	NotStarted               // its sandbox could not be made
+	NotExecutable            // it could not be executed
 	SilentTooLong            // killed: no output for [Limits].Silence
 	RanTooLong               // killed: [Limits].Total passed
 	LogTooLong               // killed: [Limits].LogBytes passed
@@ -59,7 +60,7 @@ const (
 )
 
 func (c ExitCause) String() string {
-	return [...]string{"exited", "not-started", "silent-too-long", "ran-too-long", "log-too-long", "killed-on-demand"}[c]
+	return [...]string{"exited", "not-started", "not-executable", "silent-too-long", "ran-too-long", "log-too-long", "killed-on-demand"}[c]
 }
 
 // Launch asks the process port to start the prepared build; answered by
@@ -76,8 +77,12 @@ type ProcessStarted struct {
 	At  time.Duration // on the clock's scale
 }
 
-// ProcessFailed says that it does not, and why.
-type ProcessFailed struct{ Reason string }
+// ProcessFailed says that it does not, and why. Builder says that it is the
+// builder that cannot be executed, rather than a sandbox that cannot be made.
+type ProcessFailed struct {
+	Reason  string
+	Builder bool
+}
 
 // ProcessExited says that the builder was waited for and that no process of it
 // is left.

@@ -87,7 +87,11 @@ func (c *Child) Step(m messages.Message) []host.Effect {
 	case *messages.ProcessFailed:
 		c.expect(m, starting, killing)
 		c.become(done)
-		return c.report(&messages.BuilderExited{Cause: messages.NotStarted, Error: m.Reason})
+		cause := messages.NotStarted
+		if m.Builder {
+			cause = messages.NotExecutable
+		}
+		return c.report(&messages.BuilderExited{Cause: cause, Error: m.Reason})
 	case *messages.ChildOutput:
 		return c.onOutput(m)
 	case *messages.EOF:

@@ -28,6 +28,8 @@ func (g *Derivation) builderFailed(m *messages.BuilderExited) messages.Result {
 	switch m.Cause {
 	case messages.NotStarted:
 		return messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Error)}
+	case messages.NotExecutable:
+		reason = m.Error
 	case messages.SilentTooLong:
 		status, reason = messages.TimedOut, fmt.Sprintf("timed out after %d seconds of silence", int(g.policy.Limits.Silence.Seconds()))
 	case messages.RanTooLong:

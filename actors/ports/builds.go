@@ -47,13 +47,12 @@ type build struct {
 	inputs  []storepath.Path        // the closure
 	reused  map[storepath.Path]bool // outputs that are valid already and stay as they are
 
-	dir    string // of the build, under a directory that only the service can enter
-	root   string // of the sandbox; "" without one
-	spec   sandbox.Spec
-	log    *buildlog.Log
-	start  time.Time
-	exit   messages.Exit
-	mended []func() error // what has to be undone, last first
+	dir   string // of the build, under a directory that only the service can enter
+	root  string // of the sandbox; "" without one
+	spec  sandbox.Spec
+	log   *buildlog.Log
+	start time.Time
+	exit  messages.Exit
 }
 
 // NewBuilds makes the builds port.

@@ -36,6 +36,7 @@ type BuildPolicy struct {
 	KeepLog    bool
 	LogLines   int // of a failed build that its error shows
 	HostEnv    func(name string) string
+	Builtin    BuiltinPolicy
 }
 
 // ReadDerivation reads a valid derivation from the store.

@@ -108,6 +108,7 @@ func (c *children) wait(id string, pid int) {
 	var status syscall.WaitStatus
 	var usage syscall.Rusage
 	c.mu.Lock()
+	syscall.Kill(-pid, syscall.SIGKILL) // what is left of its group would hold its output open
 	_, err := syscall.Wait4(pid, &status, 0, &usage)
 	for err == syscall.EINTR {
 		_, err = syscall.Wait4(pid, &status, 0, &usage)

@@ -1,0 +1,222 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"troupe/messages"
+	"troupe/sandbox"
+	"troupe/sandbox/environment"
+	"troupe/sandbox/linux"
+	"troupe/storage/buildlog"
+	"troupe/storage/localstore"
+	"troupe/storage/storepath"
+	"troupe/storage/validity"
+)
+
+// make prepares a build. What it made before it fails is removed when the build
+// is discarded.
+func (p *Builds) make(b *build, inputs []storepath.Path) (err error) {
+	if b.drv, err = p.s.ReadDerivation(b.path); err != nil {
+		return err
+	}
+	dir := p.s.Layout.Dir
+	if b.options, err = b.drv.Options(dir); err != nil {
+		return inputError{err}
+	}
+	for in, err := range p.s.DB.Closure(inputs...) {
+		if err != nil {
+			return fmt.Errorf("closure of the inputs of '%s': %w", dir.Join(b.path), err)
+		}
+		b.inputs = append(b.inputs, in)
+	}
+	boxed, err := sandbox.Wanted(p.s.Policy.Sandbox, b.options, dir.Join(b.path))
+	if err != nil {
+		return inputError{err}
+	}
+	if b.mode == messages.Check && !boxed {
+		return inputError{fmt.Errorf("'%s' can be checked only in a sandbox: without one its outputs would be where the valid ones are", dir.Join(b.path))}
+	}
+	if err := p.clearOutputs(b); err != nil {
+		return err
+	}
+	if err := p.makeDirs(b, boxed); err != nil {
+		return err
+	}
+	if err := p.specify(b, boxed); err != nil {
+		return err
+	}
+	if p.s.Policy.KeepLog {
+		b.log, err = buildlog.Create(p.s.Layout.LogDir, b.path)
+	}
+	return err
+}
+
+// clearOutputs removes what lies at the outputs' places and is not valid: the
+// goal holds their locks.
+func (p *Builds) clearOutputs(b *build) error {
+	b.reused = map[storepath.Path]bool{}
+	if b.mode == messages.Check {
+		return nil
+	}
+	for _, o := range b.drv.Outputs {
+		valid, err := p.s.DB.Valid(o.Path)
+		if err != nil {
+			return err
+		}
+		if b.reused[o.Path] = valid; valid {
+			continue
+		}
+		if _, err := localstore.Remove(p.s.Layout.RealPath(o.Path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDirs makes the build directory, in one that only the service can enter,
+// and the root of the sandbox.
+func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
+	if b.dir, err = os.MkdirTemp(p.s.Policy.BuildDir, "nix-build-"+b.path.Name()+"-"); err != nil {
+		return err
+	}
+	if !boxed { // the builder itself has to reach its directory
+		if err := os.Chmod(b.dir, 0o711); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(b.hostBuild(), 0o700); err != nil {
+		return err
+	}
+	if boxed {
+		b.root, err = os.MkdirTemp(p.s.Layout.SandboxesDir(), b.path.Name()+"-")
+		if err == nil {
+			err = os.Chmod(b.root, 0o755)
+		}
+	}
+	return err
+}
+
+// hostBuild is the build directory as the host sees it.
+func (b *build) hostBuild() string { return filepath.Join(b.dir, "build") }
+
+// scratch is where the builder leaves an output, as the host sees it.
+func (b *build) scratch(l localstore.Layout, output storepath.Path) string {
+	if b.root == "" {
+		return l.RealPath(output)
+	}
+	return filepath.Join(b.root, l.Dir.Join(output))
+}
+
+// specify makes the builder's view, writes its files and makes its root.
+func (p *Builds) specify(b *build, boxed bool) error {
+	view, err := p.view(b, boxed)
+	if err != nil {
+		return inputError{err}
+	}
+	b.spec, err = sandbox.Make(sandbox.Request{
+		Policy: p.s.Policy.Sandbox, StoreDir: p.s.Layout.Dir, Derivation: b.drv, Path: b.path, Options: b.options,
+		Builder: view.Builder, Args: view.Args, Env: view.Env, Root: b.root, HostBuild: b.hostBuild(),
+		Inputs: b.inputs, Real: p.s.Layout.RealPath, Look: linux.Look,
+		OutsideUID: b.user.UID, OutsideGID: b.user.GID, Groups: b.user.Groups, Shared: b.user.Shared,
+	})
+	if err != nil {
+		return err
+	}
+	if b.spec.IsBuiltin() {
+		b.spec.Env = nil // it gets all it needs by its own descriptor
+	}
+	if err := writeFiles(b.hostBuild(), view.Files, b.spec.Identity); err != nil {
+		return err
+	}
+	if boxed {
+		return linux.MakeRoot(b.spec)
+	}
+	return nil
+}
+
+func (p *Builds) view(b *build, boxed bool) (environment.View, error) {
+	seen := b.hostBuild()
+	if boxed {
+		seen = p.s.Policy.Sandbox.BuildDir
+	}
+	inputs := make(map[storepath.Path]bool, len(b.inputs))
+	for _, in := range b.inputs {
+		inputs[in] = true
+	}
+	outputs := map[string]environment.Output{}
+	for _, o := range b.drv.Outputs {
+		outputs[o.Name] = environment.Output{Scratch: o.Path, Final: o.Path}
+	}
+	cores := p.s.Policy.Cores
+	if cores == 0 {
+		cores = uint(runtime.NumCPU())
+	}
+	return environment.Make(environment.Request{
+		Dir: p.s.Layout.Dir, Derivation: b.drv, Options: b.options, Outputs: outputs, BuildDir: seen, Cores: cores,
+		HostEnv: p.s.Policy.HostEnv, Inputs: func(q storepath.Path) bool { return inputs[q] }, Store: storeFacts{p.s.DB, p.s},
+	})
+}
+
+// storeFacts answers what exportReferencesGraph asks.
+type storeFacts struct {
+	db *validity.DB
+	s  Services
+}
+
+func (f storeFacts) PathInfo(q storepath.Path) (environment.PathInfo, error) {
+	info, ok, err := f.db.Get(q)
+	if err == nil && !ok {
+		err = fmt.Errorf("path '%s' is not valid", f.s.Layout.Dir.Join(q))
+	}
+	return environment.PathInfo{NarHash: info.NarHash, NarSize: info.NarSize, References: info.References, CA: info.CA}, err
+}
+
+func (f storeFacts) DerivationOutputs(q storepath.Path) ([]storepath.Path, error) {
+	drv, err := f.s.ReadDerivation(q)
+	if err != nil {
+		return nil, err
+	}
+	paths := make([]storepath.Path, len(drv.Outputs))
+	for i, o := range drv.Outputs {
+		paths[i] = o.Path
+	}
+	return paths, nil
+}
+
+// writeFiles writes what the builder finds in its directory and gives all of it
+// to the builder. It goes by descriptors, though nobody else can be there yet.
+func writeFiles(dir string, files []environment.File, id sandbox.Identity) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	for _, f := range files {
+		if err := writeFile(fd, f, id); err != nil {
+			return &os.PathError{Op: "write", Path: filepath.Join(dir, f.Name), Err: err}
+		}
+	}
+	if !id.Change {
+		return nil
+	}
+	return os.NewSyscallError("fchown", unix.Fchown(fd, id.OutsideUID, id.OutsideGID))
+}
+
+func writeFile(dirfd int, f environment.File, id sandbox.Identity) error {
+	fd, err := unix.Openat(dirfd, f.Name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(f.Mode.Perm()))
+	if err != nil {
+		return err
+	}
+	file := os.NewFile(uintptr(fd), f.Name)
+	_, err = file.WriteString(f.Content)
+	if err == nil && id.Change {
+		err = unix.Fchown(fd, id.OutsideUID, id.OutsideGID)
+	}
+	return errors.Join(err, file.Close())
+}

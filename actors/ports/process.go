@@ -1,0 +1,196 @@
+package ports
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"syscall"
+
+	"troupe/messages"
+	"troupe/sandbox/linux"
+)
+
+// Process runs builders: their output goes into their logs, and a message says
+// so.
+type Process struct {
+	out    Outbox
+	s      Services
+	builds *Builds
+
+	mu      sync.Mutex // guards running
+	running map[messages.Address]*linux.Process
+}
+
+// NewProcess makes the process port; builds has what it is asked to run.
+func NewProcess(out Outbox, s Services, builds *Builds) *Process {
+	return &Process{out: out, s: s, builds: builds, running: map[messages.Address]*linux.Process{}}
+}
+
+// Handle takes one message.
+func (p *Process) Handle(m messages.Message) {
+	switch m := m.(type) {
+	case *messages.Launch:
+		go p.run(m) // as many as there are slots
+	case *messages.KillProcess:
+		p.kill(m.Build)
+	default:
+		panic(fmt.Sprintf("process: unexpected %v", m))
+	}
+}
+
+func (p *Process) run(m *messages.Launch) {
+	b := p.builds.find(m.Build)
+	extra, err := p.builtinInput(b)
+	if err != nil {
+		p.out.Send(m.Child, &messages.ProcessFailed{Reason: err.Error()})
+		return
+	}
+	proc, err := p.s.Launcher.Start(b.spec, extra)
+	if extra != nil {
+		p.builds.warn(extra.Close(), "close builtin's input")
+	}
+	if err != nil {
+		p.out.Send(m.Child, failedToStart(b, err))
+		return
+	}
+	p.mu.Lock()
+	p.running[m.Build] = proc
+	p.mu.Unlock()
+	p.out.Send(m.Child, &messages.ProcessStarted{PID: proc.PID, At: p.out.Now()})
+	tail := p.pump(m.Child, b, proc)
+	p.out.Send(m.Child, &messages.EOF{})
+	exit := proc.Wait()
+	p.mu.Lock()
+	delete(p.running, m.Build)
+	p.mu.Unlock()
+	b.exit = messages.Exit{Code: exit.Code, Signal: exit.Signal, Wall: exit.Wall, CPUUser: exit.User, CPUSystem: exit.System, PeakMemory: exit.PeakMemory}
+	p.out.Send(m.Child, &messages.ProcessExited{Exit: b.exit, LastLog: tail.lines()})
+}
+
+// failedToStart tells a builder that cannot be executed, which is the
+// derivation's fault, from a sandbox that cannot be made.
+func failedToStart(b *build, err error) messages.Message {
+	text := err.Error()
+	if i := strings.Index(text, "exec "); i >= 0 {
+		for _, errno := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOEXEC, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.E2BIG} {
+			if errors.Is(err, errno) {
+				return &messages.ProcessFailed{Reason: fmt.Sprintf("executing '%s': %v", b.spec.Builder, errnoOf(err)), Builder: true}
+			}
+		}
+	}
+	return &messages.ProcessFailed{Reason: text}
+}
+
+func errnoOf(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
+// pump moves the output into the log until nobody can write any more.
+func (p *Process) pump(child messages.Address, b *build, proc *linux.Process) *tail {
+	t := newTail(p.s.Policy.LogLines)
+	done := make(chan struct{})
+	go func() {
+		proc.Wait()
+		p.killLeftovers(b)
+		close(done)
+	}()
+	buf := make([]byte, 32<<10)
+	var size int64
+	for {
+		n, err := proc.Output.Read(buf)
+		if n > 0 {
+			t.add(buf[:n])
+			if b.log != nil {
+				_, werr := b.log.Write(buf[:n])
+				p.builds.warn(werr, "write build log")
+			}
+			p.out.Send(child, &messages.ChildOutput{From: size, To: size + int64(n), LastLine: t.last(), At: p.out.Now()})
+			size += int64(n)
+		}
+		if err != nil { // EIO: the other side is closed
+			break
+		}
+	}
+	<-done
+	p.builds.warn(proc.Output.Close(), "close builder's output")
+	return t
+}
+
+// killLeftovers kills what a builder without a pid namespace of its own has left
+// behind under its user; it would hold the output open.
+func (p *Process) killLeftovers(b *build) {
+	if id := b.spec.Identity; id.Change && !b.spec.Spaces.PID {
+		p.builds.warn(p.s.Launcher.KillUser(id.OutsideUID), "kill what a builder left")
+	}
+}
+
+func (p *Process) kill(build messages.Address) {
+	p.mu.Lock()
+	proc := p.running[build]
+	p.mu.Unlock()
+	if proc != nil {
+		p.builds.warn(proc.Kill(), "kill builder")
+	}
+}
+
+// tail keeps the last lines of a log.
+type tail struct {
+	max  int
+	kept []string
+	open []byte // a line that has not ended
+}
+
+// maxLine bounds what is kept of a line, in bytes.
+const maxLine = 4096
+
+func newTail(max int) *tail { return &tail{max: max} }
+
+func (t *tail) add(b []byte) {
+	for {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			t.open = append(t.open, b[:min(len(b), max(0, maxLine-len(t.open)))]...)
+			return
+		}
+		t.end(append(t.open, b[:min(i, max(0, maxLine-len(t.open)))]...))
+		t.open = t.open[:0]
+		b = b[i+1:]
+	}
+}
+
+// end keeps a line. A carriage return overwrites what is before it.
+func (t *tail) end(line []byte) {
+	line = bytes.TrimRight(line, "\r")
+	if i := bytes.LastIndexByte(line, '\r'); i >= 0 {
+		line = line[i+1:]
+	}
+	t.kept = append(t.kept, string(line))
+	if len(t.kept) > t.max {
+		t.kept = t.kept[1:]
+	}
+}
+
+func (t *tail) lines() []string {
+	if len(t.open) > 0 {
+		t.end(t.open)
+		t.open = nil
+	}
+	return t.kept
+}
+
+// last is the newest line that is not blank, shortened.
+func (t *tail) last() string {
+	const shown = 200
+	line := string(t.open)
+	for i := len(t.kept) - 1; i >= 0 && strings.TrimSpace(line) == ""; i-- {
+		line = t.kept[i]
+	}
+	return line[:min(len(line), shown)]
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"troupe/actors"
+	"troupe/actors/goal"
+	"troupe/actors/ports"
+	"troupe/actors/store"
+	"troupe/cmd/troupe/config"
+	"troupe/messages"
+	"troupe/sandbox"
+	"troupe/sandbox/linux"
+)
+
+// gatherPaths and linger bound what a crash can lose of a build that nobody
+// waits for.
+const (
+	gatherPaths = 256
+	linger      = 2 * time.Second
+)
+
+// treeSettings turns settings into what the tree decides by.
+func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors.Settings, error) {
+	c := s.settings
+	userns, err := launcher.HasUserNamespaces()
+	if err != nil {
+		return actors.Settings{}, err
+	}
+	a := actors.Settings{
+		Goal: goal.Policy{StoreDir: s.location.Dir, Limits: messages.Limits{
+			Silence: c.MaxSilentTime, Total: c.Timeout, LogBytes: int64(c.MaxBuildLogSize)}},
+		Store:   store.Policy{Gather: gatherPaths, Linger: linger},
+		MaxJobs: int(c.MaxJobs),
+	}
+	a.Users, a.NoUsers = buildUsers(c)
+	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Policy: ports.BuildPolicy{
+		Sandbox: sandboxPolicy(s, userns), Cores: c.Cores, BuildDir: buildDir(s), KeepFailed: c.KeepFailed,
+		KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}}
+	a.Services.Policy.Builtin, err = builtinPolicy(c)
+	return a, err
+}
+
+func buildDir(s *session) string {
+	if s.settings.BuildDir != "" {
+		return s.settings.BuildDir
+	}
+	return s.location.BuildsDir()
+}
+
+// hostEnv is where impureEnvVars come from.
+func hostEnv(c config.Settings) func(string) string {
+	return func(name string) string {
+		if v, ok := c.ImpureEnv[name]; ok {
+			return v
+		}
+		return os.Getenv(name)
+	}
+}
+
+func sandboxPolicy(s *session, userns bool) sandbox.Policy {
+	c := s.settings
+	p := sandbox.Policy{
+		Mode:     map[config.SandboxMode]sandbox.Mode{config.SandboxOn: sandbox.On, config.SandboxOff: sandbox.Off, config.SandboxRelaxed: sandbox.Relaxed}[c.Sandbox],
+		BuildDir: c.SandboxBuildDir, ShmSize: c.SandboxDevShmSize, System: c.System, ExtraPlatforms: c.ExtraPlatforms,
+		Features: c.SystemFeatures, FilterSyscalls: c.FilterSyscalls, AllowSetuid: c.AllowNewPrivileges, Linux26: c.ImpersonateLinux26,
+		UserNamespaces: userns, Diverted: s.location.Root != "",
+		KVM:      unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil,
+		Resolver: textOf("/etc/resolv.conf"), Services: textOf("/etc/services"),
+	}
+	for _, h := range c.SandboxPaths {
+		p.Paths = append(p.Paths, sandbox.HostPath{Inside: h.Inside, Outside: h.Outside, Optional: h.Optional})
+	}
+	return p
+}
+
+// textOf is the text of a file of the host that a sandbox may do without.
+func textOf(file string) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// buildUsers are whom builders run as: for root the members of the group of
+// build users or, where there are no such accounts, a range of ids that nobody
+// has; for everybody else the very user.
+func buildUsers(c config.Settings) (users []messages.BuildUser, why string) {
+	if os.Geteuid() != 0 || (c.BuildUsersGroup == "" && !c.AutoAllocateUIDs) {
+		return []messages.BuildUser{{UID: os.Geteuid(), GID: os.Getegid(), Shared: true}}, ""
+	}
+	if !c.AutoAllocateUIDs {
+		accounts, err := linux.GroupUsers(c.BuildUsersGroup)
+		for _, a := range accounts {
+			users = append(users, messages.BuildUser{UID: a.UID, GID: a.GID})
+		}
+		if err == nil {
+			return users, ""
+		}
+		if c.BuildUsersGroup != defaultGroup {
+			return nil, err.Error()
+		}
+	}
+	return uidRange(c), ""
+}
+
+// defaultGroup is the setting's value for root. That it does not exist is no
+// error: it may never have been asked for.
+const defaultGroup = "nixbld"
+
+// uidRange is as many ids as there can be builds, and some that another process
+// may be using.
+func uidRange(c config.Settings) (users []messages.BuildUser) {
+	n := min(uint32(c.MaxJobs)*2+16, c.IDCount)
+	for i := range n {
+		id := int(c.StartID + i)
+		users = append(users, messages.BuildUser{UID: id, GID: id})
+	}
+	return users
+}
+
+func builtinPolicy(c config.Settings) (ports.BuiltinPolicy, error) {
+	p := ports.BuiltinPolicy{Attempts: c.DownloadAttempts, ConnectTimeout: c.ConnectTimeout,
+		StallTimeout: c.StalledDownloadTimeout, Proxy: map[string]string{}}
+	var err error
+	if p.Netrc, err = os.ReadFile(c.NetrcFile); err != nil && !os.IsNotExist(err) && !os.IsPermission(err) {
+		return p, fmt.Errorf("read netrc-file: %w", err)
+	}
+	if c.SSLCertFile != "" {
+		if p.CA, err = os.ReadFile(c.SSLCertFile); err != nil {
+			return p, fmt.Errorf("read ssl-cert-file: %w", err)
+		}
+	}
+	for _, name := range []string{"http_proxy", "https_proxy", "all_proxy", "no_proxy"} {
+		for _, n := range []string{name, strings.ToUpper(name)} {
+			if v, ok := os.LookupEnv(n); ok && name != "http_proxy" || ok && n == name {
+				p.Proxy[name] = v
+			}
+		}
+	}
+	return p, nil
+}
