@@ -42,7 +42,7 @@ let
   readline = program "readline" [ ncurses ] { make = "make SHELL=$SHELL SHLIB_LIBS=-lncurses"; };
   "libpng1.6" = program "libpng1.6" [ zlib ] { };
   gmp = program "gmp" [ ] { # Debian's archive has no manual
-    configure = "printf 'all install:\n' >doc/Makefile.in && $SHELL ./configure --prefix=$out --disable-static --disable-assembly";
+    configure = "mkdir -p doc && printf 'all install:\n' >doc/Makefile.in && $SHELL ./configure --prefix=$out --disable-static --disable-assembly";
   };
   mpfr4 = program "mpfr4" [ gmp ] { };
   mpclib3 = program "mpclib3" [ gmp mpfr4 ] { };
