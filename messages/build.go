@@ -21,7 +21,11 @@ type PrepareBuild struct {
 }
 
 // BuildPrepared says that a child can be started.
-type BuildPrepared struct{ Log string }
+type BuildPrepared struct {
+	Log string
+	// Contained says that nothing of the builder can outlive its first process.
+	Contained bool
+}
 
 // BuildNotPrepared says why the builder cannot run.
 type BuildNotPrepared struct {

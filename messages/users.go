@@ -14,8 +14,12 @@ type BuildUserGranted struct{ User BuildUser }
 type BuildUserRefused struct{ Reason string }
 
 // ReleaseBuildUser gives a user back, or withdraws the request for one. The
-// pool lends it again only when no process of it is left.
-type ReleaseBuildUser struct{ Goal Address }
+// pool lends it again only when no process of it is left: Dirty says that there
+// may be some, as the builder ran without a pid namespace of its own.
+type ReleaseBuildUser struct {
+	Goal  Address
+	Dirty bool
+}
 
 // BuildUser is the identity that a builder has outside its sandbox.
 type BuildUser struct {
@@ -44,9 +48,12 @@ type UserFailed struct {
 	Reason string
 }
 
-// CleanUser asks the users port to kill everything under a user and to unlock
-// it; answered by [UserCleaned] or [UserFailed].
-type CleanUser struct{ User BuildUser }
+// CleanUser asks the users port to unlock a user and, where it is Dirty, first
+// to kill everything under it; answered by [UserCleaned] or [UserFailed].
+type CleanUser struct {
+	User  BuildUser
+	Dirty bool
+}
 
 // UserCleaned says that no process of the user is left.
 type UserCleaned struct{ UID int }

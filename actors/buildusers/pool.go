@@ -129,17 +129,17 @@ func (p *Pool) onRelease(m *messages.ReleaseBuildUser) []host.Effect {
 		u.goal = ""
 		return nil
 	}
-	return p.clean(u)
+	return p.clean(u, m.Dirty)
 }
 
-func (p *Pool) clean(u *user) []host.Effect {
+func (p *Pool) clean(u *user, dirty bool) []host.Effect {
 	p.become(u, cleaning, "")
-	return []host.Effect{host.Send{To: messages.Users, Msg: &messages.CleanUser{User: u.BuildUser}}}
+	return []host.Effect{host.Send{To: messages.Users, Msg: &messages.CleanUser{User: u.BuildUser, Dirty: dirty}}}
 }
 
 func (p *Pool) onClaimed(u *user) []host.Effect {
-	if u.goal == "" {
-		return p.clean(u)
+	if u.goal == "" { // nothing has run under it
+		return p.clean(u, false)
 	}
 	p.become(u, lent, u.goal)
 	return []host.Effect{host.Send{To: u.goal, Msg: &messages.BuildUserGranted{User: u.BuildUser}}}

@@ -63,7 +63,7 @@ func (g *Derivation) onPrepared(m *messages.BuildPrepared) []host.Effect {
 	if g.cancelled {
 		return g.discard(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
 	}
-	g.log, g.inputs = m.Log, nil
+	g.log, g.inputs, g.dirty = m.Log, nil, !m.Contained
 	return append(g.enter(building),
 		host.Spawn{Actor: g.child(), Kind: KindChild},
 		host.Send{To: g.child(), Msg: &messages.StartChild{Goal: g.self, Build: g.self, Limits: g.policy.Limits}})

@@ -72,6 +72,7 @@ type Derivation struct {
 
 	result    messages.Result // once it is known
 	cancelled bool            // the end of the builder is awaited
+	dirty     bool            // the builder may leave processes behind
 }
 
 // state says what the goal waits for.
@@ -172,7 +173,7 @@ func (g *Derivation) giveBack(valid bool) []host.Effect {
 		return nil
 	}
 	return []host.Effect{
-		host.Send{To: messages.BuildUsers, Msg: &messages.ReleaseBuildUser{Goal: g.self}},
+		host.Send{To: messages.BuildUsers, Msg: &messages.ReleaseBuildUser{Goal: g.self, Dirty: g.dirty}},
 		host.Send{To: messages.PathLocks, Msg: &messages.UnlockPaths{Goal: g.self, Valid: valid}},
 		host.Send{To: messages.Slots, Msg: &messages.ReleaseSlot{Goal: g.self}},
 	}

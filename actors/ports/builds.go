@@ -90,7 +90,7 @@ func (p *Builds) onPrepare(m *messages.PrepareBuild) messages.Message {
 	if err := p.make(b, m.Inputs); err != nil {
 		return refusal(err)
 	}
-	return &messages.BuildPrepared{Log: buildlog.Path(p.s.Layout.LogDir, b.path)}
+	return &messages.BuildPrepared{Log: buildlog.Path(p.s.Layout.LogDir, b.path), Contained: b.spec.Spaces.PID}
 }
 
 // inputError is a failure that is the derivation's fault.

@@ -19,7 +19,7 @@ type Outbox interface {
 
 // lanes bounds how many pieces of work run at a time. The work queues as
 // waiting goroutines: one for each request that an actor has under way.
-type lanes chan struct{}
+type lanes chan struct{} // as deep as what runs at a time
 
 func (l lanes) run(work func()) {
 	go func() {

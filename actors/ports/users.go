@@ -37,7 +37,7 @@ func (u *Users) Handle(m messages.Message) {
 	case *messages.ClaimUser:
 		u.lanes.run(func() { u.out.Send(messages.BuildUsers, u.claim(m.User)) })
 	case *messages.CleanUser:
-		u.lanes.run(func() { u.out.Send(messages.BuildUsers, u.clean(m.User)) })
+		u.lanes.run(func() { u.out.Send(messages.BuildUsers, u.clean(m)) })
 	default:
 		panic(fmt.Sprintf("users: unexpected %v", m))
 	}
@@ -68,15 +68,24 @@ func (u *Users) claim(user messages.BuildUser) messages.Message {
 	return &messages.UserClaimed{UID: user.UID}
 }
 
-func (u *Users) clean(user messages.BuildUser) messages.Message {
+func (u *Users) clean(m *messages.CleanUser) messages.Message {
+	user := m.User
+	if !m.Dirty {
+		u.check(u.unlock(user.UID))
+		return &messages.UserCleaned{UID: user.UID}
+	}
 	if err := u.s.Launcher.KillUser(user.UID); err != nil {
 		u.s.Log.Error().Err(err).Int("uid", user.UID).Msg("build user cannot be cleaned and is not used again")
 		return &messages.UserFailed{UID: user.UID, Reason: err.Error()}
 	}
-	if err := u.unlock(user.UID); err != nil {
-		u.s.Log.Warn().Err(err).Int("uid", user.UID).Msg("unlock build user")
-	}
+	u.check(u.unlock(user.UID))
 	return &messages.UserCleaned{UID: user.UID}
+}
+
+func (u *Users) check(err error) {
+	if err != nil {
+		u.s.Log.Warn().Err(err).Msg("unlock build user")
+	}
 }
 
 func (u *Users) unlock(uid int) error {

@@ -149,7 +149,7 @@ func (w *Worker) onActorFailed(m *messages.ActorFailed) {
 		return
 	}
 	w.dropWaitees(e)
-	w.send(messages.BuildUsers, &messages.ReleaseBuildUser{Goal: e.actor})
+	w.send(messages.BuildUsers, &messages.ReleaseBuildUser{Goal: e.actor, Dirty: true})
 	w.send(messages.PathLocks, &messages.UnlockPaths{Goal: e.actor})
 	w.send("child/"+e.actor, &messages.KillChild{})
 	reason, _, _ := strings.Cut(m.Reason, "\n")

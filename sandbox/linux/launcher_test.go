@@ -261,3 +261,22 @@ func BenchmarkSandbox(b *testing.B) {
 		p.Output.Close()
 	}
 }
+
+// A builder has its three descriptors and no other, whatever we have open.
+func TestDescriptorsAreClosed(t *testing.T) {
+	leak, err := syscall.Open("/", syscall.O_RDONLY, 0) // without close-on-exec
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(leak)
+	l := launcher(t)
+	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "for i in 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$i && readlink /proc/$$/fd/$i; done; true"},
+		Env: []string{"PATH=/bin:/usr/bin"}, Dir: "/", Identity: ownIdentity()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := drain(t, p); out != "" {
+		t.Fatalf("open in the builder: %q", out)
+	}
+	p.Wait()
+}

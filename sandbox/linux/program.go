@@ -11,6 +11,11 @@ import (
 // program is what a stage does for a spec, step by step.
 func program(s sandbox.Spec, filter []byte) []early.Step {
 	p := &steps{}
+	if s.IsBuiltin() {
+		p.add("close-from", strconv.Itoa(early.ExtraFD+1))
+	} else {
+		p.add("close-from", strconv.Itoa(early.ExtraFD))
+	}
 	if s.Spaces.Mount {
 		p.add("private")
 	}
@@ -28,8 +33,8 @@ func program(s sandbox.Spec, filter []byte) []early.Step {
 	if s.Personality != 0 {
 		p.add("personality", strconv.Itoa(s.Personality))
 	}
-	p.add("chdir", s.Dir)
 	p.identity(s.Identity)
+	p.add("chdir", s.Dir)    // as the builder: the directory is its own
 	p.add("die-with-parent") // after the change of user, which takes it back
 	if !s.AllowSetuid {
 		p.add("no-new-privileges")

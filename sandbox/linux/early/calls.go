@@ -12,7 +12,9 @@ const (
 	seccompFilter   = 2
 	mountAttrRDOnly = 1
 	atRecursive     = 0x8000
+	sysCloseRange   = 436 // on every architecture
 	sysMountSetattr = 442 // on every architecture
+	closeOnExec     = 4
 	getPersona      = 0xffffffff
 )
 
@@ -84,6 +86,11 @@ func pivot(root string) error {
 		return err
 	}
 	return syscall.Chdir("/")
+}
+
+func closeFrom(first uintptr) error {
+	_, _, e := syscall.RawSyscall(sysCloseRange, first, 1<<31-1, closeOnExec)
+	return failure(e)
 }
 
 func noCore() error {

@@ -75,6 +75,8 @@ func perform(s Step) error {
 		return syscall.Mount("none", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, "")
 	case "loopback":
 		return loopback()
+	case "close-from": // every descriptor from this one on, when the builder is executed
+		return closeFrom(uintptr(atoi(a[0])))
 	case "hostname":
 		if err := syscall.Sethostname([]byte(a[0])); err != nil {
 			return err
