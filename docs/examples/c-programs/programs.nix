@@ -69,7 +69,10 @@ let
   file = program "file" [ zlib bzip2 xz-utils ] { };
   tree = program "tree" [ ] (makefile { install = "mkdir -p $out/bin && cp tree $out/bin"; });
   ed = program "ed" [ ] { configure = "$SHELL ./configure --prefix=$out CC=gcc"; };
-  bc = program "bc" [ ed ] { };
+  bc = program "bc" [ ed ] { # without its manual, which wants makeinfo
+    make = "make -C lib SHELL=$SHELL && make -C bc SHELL=$SHELL && make -C dc SHELL=$SHELL";
+    install = "make -C bc install SHELL=$SHELL && make -C dc install SHELL=$SHELL";
+  };
   m4 = program "m4" [ ] { };
   hello = program "hello" [ ] { };
   rsync = program "rsync" [ zlib popt lz4 xxhash acl attr ] { flags = "--disable-openssl --disable-zstd --disable-md2man"; };
