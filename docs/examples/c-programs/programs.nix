@@ -59,7 +59,11 @@ let
   bash = program "bash" [ readline ncurses ] { flags = "--with-installed-readline --with-curses --without-bash-malloc"; };
   sed = program "sed" [ acl attr ] { };
   grep = program "grep" [ ] { };
-  gawk = program "gawk" [ readline ncurses gmp mpfr4 ] { };
+  gawk = program "gawk" [ readline ncurses gmp mpfr4 ] { # without its manual, which Debian's archive lacks
+    flags = "--disable-extensions";
+    make = "make SHELL=$SHELL SUBDIRS='support .'";
+    install = "make install SHELL=$SHELL SUBDIRS='support .'";
+  };
   diffutils = program "diffutils" [ ] { };
   patch = program "patch" [ attr ] { };
   tar = program "tar" [ acl attr ] { };
