@@ -10,86 +10,66 @@ import (
 type boxBuilder struct {
 	r    Request
 	s    *Spec
-	made map[string]bool
+	made map[string]bool // in the root
 }
 
 func (b *boxBuilder) build() error {
-	b.dir("/tmp", 0o1777)
 	b.identityFiles()
 	b.devices()
+	b.bind(b.r.HostTmp, "/tmp")
 	b.store()
-	b.own(b.r.Policy.BuildDir)
-	b.s.Mounts = append(b.s.Mounts, Mount{Kind: Bind, Source: b.r.HostBuild, Target: b.r.Policy.BuildDir})
+	b.bind(b.r.HostBuild, b.r.Policy.BuildDir)
 	if err := b.hostPaths(); err != nil {
 		return err
 	}
-	b.dir("/proc", 0o555)
-	b.s.Mounts = append(b.s.Mounts, Mount{Kind: Proc, Target: "/proc"})
+	b.dir("/proc")
+	b.mount(Mount{Kind: Proc, Target: "/proc"})
 	return nil
 }
 
+func (b *boxBuilder) mount(m Mount) { b.s.Mounts = append(b.s.Mounts, m) }
+
+// bind shows a directory of this build.
+func (b *boxBuilder) bind(host, inside string) {
+	b.dir(inside)
+	b.mount(Mount{Kind: Bind, Source: host, Target: inside})
+}
+
 // dir makes a directory, and its parents where they are not there.
-func (b *boxBuilder) dir(p string, mode uint32) {
-	for _, d := range parents(p) {
+func (b *boxBuilder) dir(p string) {
+	for _, d := range append(parents(p), p) {
 		if !b.made[d] {
 			b.made[d] = true
-			b.s.Dirs = append(b.s.Dirs, Dir{Path: d, Mode: 0o755})
+			b.s.Root.Dirs = append(b.s.Root.Dirs, Dir{Path: d, Mode: 0o755})
 		}
 	}
-	if !b.made[p] {
-		b.made[p] = true
-		b.s.Dirs = append(b.s.Dirs, Dir{Path: p, Mode: mode})
-	}
 }
 
-// own makes a directory that belongs to the build user.
-func (b *boxBuilder) own(p string) {
-	if b.made[p] {
-		return
-	}
-	b.dir(p, 0o700)
-	b.s.Dirs[len(b.s.Dirs)-1].Owned = true
-}
-
-// file writes a file.
 func (b *boxBuilder) file(p, content string) {
-	b.dir(path.Dir(p), 0o755)
+	b.dir(path.Dir(p))
 	b.made[p] = true
-	b.s.Files = append(b.s.Files, File{p, content})
+	b.s.Root.Files = append(b.s.Root.Files, File{p, content})
 }
 
-// show lets the builder see a path of the host. A link is made again, as a
-// mount would follow it.
-func (b *boxBuilder) show(found Found, m Mount) {
-	switch found.Kind {
-	case Symlink:
-		b.dir(path.Dir(m.Target), 0o755)
-		b.made[m.Target] = true
-		b.s.Links = append(b.s.Links, Link{m.Target, found.Target})
-		return
-	case Directory:
-		b.dir(m.Target, 0o755)
-	default:
-		if !b.made[m.Target] {
-			b.file(m.Target, "")
-		}
-	}
-	b.s.Mounts = append(b.s.Mounts, m)
+func (b *boxBuilder) link(p, target string) {
+	b.dir(path.Dir(p))
+	b.made[p] = true
+	b.s.Root.Links = append(b.s.Root.Links, Link{p, target})
 }
 
 func (b *boxBuilder) identityFiles() {
 	id := b.s.Identity
+	home := b.r.Policy.BuildDir
 	b.file("/etc/passwd", fmt.Sprintf("root:x:0:0:Nix build user:%s:/noshell\nnixbld:x:%d:%d:Nix build user:%s:/noshell\nnobody:x:65534:65534:Nobody:/:/noshell\n",
-		b.r.Policy.BuildDir, id.UID, id.GID, b.r.Policy.BuildDir))
+		home, id.UID, id.GID, home))
 	b.file("/etc/group", fmt.Sprintf("root:x:0:\nnixbld:!:%d:\nnogroup:x:65534:\n", id.GID))
+	b.file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
 	if b.s.Spaces.Net {
-		b.file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
 		return
 	}
 	b.file("/etc/nsswitch.conf", "hosts: files dns\nservices: files\n")
 	b.file("/etc/resolv.conf", b.r.Policy.Resolver)
 	b.file("/etc/services", b.r.Policy.Services)
-	b.file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
 }
 
 // devices are the harmless ones; a terminal is the builder's own.
@@ -98,55 +78,112 @@ func (b *boxBuilder) devices() {
 	if b.r.Policy.KVM && slices.Contains(b.r.Policy.Features, "kvm") {
 		names = append(names, "kvm")
 	}
-	b.dir("/dev/shm", 0o1777)
-	b.dir("/dev/pts", 0o755)
 	for _, n := range names {
-		b.show(Found{Kind: Other}, Mount{Kind: Bind, Source: "/dev/" + n, Target: "/dev/" + n})
+		b.file("/dev/"+n, "")
+		b.mount(Mount{Kind: Bind, Source: "/dev/" + n, Target: "/dev/" + n})
 	}
-	b.s.Links = append(b.s.Links,
-		Link{"/dev/fd", "/proc/self/fd"}, Link{"/dev/stdin", "/proc/self/fd/0"},
-		Link{"/dev/stdout", "/proc/self/fd/1"}, Link{"/dev/stderr", "/proc/self/fd/2"},
-		Link{"/dev/ptmx", "/dev/pts/ptmx"})
-	b.s.Mounts = append(b.s.Mounts,
-		Mount{Kind: Tmpfs, Target: "/dev/shm", Options: "size=" + b.r.Policy.ShmSize},
-		Mount{Kind: Devpts, Target: "/dev/pts", Options: "newinstance,mode=0620"})
+	b.link("/dev/fd", "/proc/self/fd")
+	b.link("/dev/stdin", "/proc/self/fd/0")
+	b.link("/dev/stdout", "/proc/self/fd/1")
+	b.link("/dev/stderr", "/proc/self/fd/2")
+	b.link("/dev/ptmx", "/dev/pts/ptmx")
+	b.dir("/dev/shm")
+	b.mount(Mount{Kind: Tmpfs, Target: "/dev/shm", Options: "size=" + b.r.Policy.ShmSize})
+	b.dir("/dev/pts")
+	b.mount(Mount{Kind: Devpts, Target: "/dev/pts", Options: "newinstance,mode=0620"})
 }
 
 // store shows the closure of the inputs, read-only, in a directory where the
-// builder makes its outputs.
+// builder makes its outputs. A link is made again, as a mount would follow it.
 func (b *boxBuilder) store() {
 	dir := string(b.r.StoreDir)
-	b.dir(dir, 0o1775)
-	b.s.Dirs[len(b.s.Dirs)-1].Owned = true
+	b.dir(dir)
+	b.mount(Mount{Kind: Scratch, Target: dir})
 	for _, p := range b.r.Inputs {
-		target, real := b.r.StoreDir.Join(p), b.r.Real(p)
-		b.show(b.r.Look(real), Mount{Kind: Bind, Source: real, Target: target, ReadOnly: true})
+		real := b.r.Real(p)
+		place := "/" + p.Base()
+		switch found := b.r.Look(real); found.Kind {
+		case Symlink:
+			b.s.Store.Links = append(b.s.Store.Links, Link{place, found.Target})
+			continue
+		case Directory:
+			b.s.Store.Dirs = append(b.s.Store.Dirs, Dir{place, 0o755})
+		default:
+			b.s.Store.Files = append(b.s.Store.Files, File{place, ""})
+		}
+		b.mount(Mount{Kind: Bind, Source: real, Target: dir + place, ReadOnly: true})
 	}
 }
 
-// hostPaths shows what the settings and the derivation let through.
+// hostPaths shows what the settings let through; the derivation may only ask
+// for what is among that.
 func (b *boxBuilder) hostPaths() error {
 	for _, p := range b.r.Options.ImpureHostDeps {
-		if !b.allowed(p) {
-			return fmt.Errorf("derivation '%s' requested impure path '%s', but it was not in allowed-impure-host-deps", b.r.StoreDir.Join(b.r.Path), p)
+		if !slices.ContainsFunc(b.r.Policy.Paths, func(h HostPath) bool { return h.Inside == p }) {
+			return fmt.Errorf("derivation '%s' requested impure path '%s', but it is not among 'sandbox-paths'", b.r.StoreDir.Join(b.r.Path), p)
 		}
 	}
 	for _, p := range b.r.Policy.Paths {
 		found := b.r.Look(p.Outside)
-		if found.Kind == Missing && p.Optional {
-			continue
-		}
-		if found.Kind == Missing {
+		switch {
+		case found.Kind == Missing && p.Optional:
+		case found.Kind == Missing:
 			return fmt.Errorf("path '%s' of 'sandbox-paths' does not exist", p.Outside)
+		default:
+			if err := b.hostPath(p, found); err != nil {
+				return err
+			}
 		}
-		if b.made[p.Inside] && path.Dir(p.Inside) == "/dev" {
-			continue // it is there already
-		}
-		b.show(found, Mount{Kind: Bind, Source: p.Outside, Target: p.Inside})
 	}
 	return nil
 }
 
-func (b *boxBuilder) allowed(p string) bool {
-	return slices.ContainsFunc(b.r.Policy.Paths, func(h HostPath) bool { return h.Inside == p })
+func (b *boxBuilder) hostPath(p HostPath, found Found) error {
+	inside := path.Clean(p.Inside)
+	if within(inside, string(b.r.StoreDir)) {
+		return b.storePath(p, found)
+	}
+	if within(inside, b.r.Policy.BuildDir) || within(inside, "/tmp") {
+		return fmt.Errorf("path '%s' of 'sandbox-paths' is in a directory of the build's own", p.Inside)
+	}
+	switch found.Kind {
+	case Symlink:
+		b.link(inside, found.Target)
+		return nil
+	case Directory:
+		b.dir(inside)
+	default:
+		if b.made[inside] {
+			break
+		}
+		b.file(inside, "")
+	}
+	b.mount(Mount{Kind: Bind, Source: p.Outside, Target: inside})
+	return nil
 }
+
+// storePath shows a path of the host as a store object: its mount point is in
+// the build's own directory.
+func (b *boxBuilder) storePath(p HostPath, found Found) error {
+	object, rest, err := b.r.StoreDir.ParseInside(p.Inside)
+	if err != nil || rest != "" {
+		return fmt.Errorf("path '%s' of 'sandbox-paths' is in the store and no object of it", p.Inside)
+	}
+	if slices.Contains(b.r.Inputs, object) {
+		return nil
+	}
+	place := "/" + object.Base()
+	switch found.Kind {
+	case Symlink:
+		b.s.Store.Links = append(b.s.Store.Links, Link{place, found.Target})
+		return nil
+	case Directory:
+		b.s.Store.Dirs = append(b.s.Store.Dirs, Dir{place, 0o755})
+	default:
+		b.s.Store.Files = append(b.s.Store.Files, File{place, ""})
+	}
+	b.mount(Mount{Kind: Bind, Source: p.Outside, Target: p.Inside, ReadOnly: true})
+	return nil
+}
+
+func within(p, dir string) bool { return p == dir || len(p) > len(dir) && p[:len(dir)+1] == dir+"/" }

@@ -57,8 +57,8 @@ type Request struct {
 	Builder    string
 	Args, Env  []string
 
-	Root      string // an empty directory on the store's file system, for the sandbox
 	HostBuild string // the build directory outside
+	HostTmp   string // what is /tmp in a sandbox, outside
 	// Inputs are the closure; Real says where a path's files are, and Look
 	// what is there.
 	Inputs []storepath.Path
@@ -135,7 +135,7 @@ func Make(r Request) (Spec, error) {
 	if s.Spaces.User {
 		s.Identity.UID, s.Identity.GID, s.Identity.Groups = insideUID, insideGID, nil
 	}
-	s.Dir, s.Root = r.Policy.BuildDir, r.Root
+	s.Dir, s.Boxed = r.Policy.BuildDir, true
 	b := &boxBuilder{r: r, s: &s, made: map[string]bool{"/": true}}
 	return s, b.build()
 }

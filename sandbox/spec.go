@@ -19,12 +19,14 @@ type Spec struct {
 	Host     string // host name, where it has its own
 	Domain   string
 
-	// Root is the directory that becomes the root; "" leaves the host's.
-	Root   string
-	Dirs   []Dir   // to be made in the root, parents first
-	Files  []File  // to be written in the root
-	Links  []Link  // to be made in the root
-	Mounts []Mount // in order
+	// Boxed says that it has a root of its own: Root, which is the same for all
+	// builds that see the same of the host and is read-only, with the mounts of
+	// this build in it. Among those is the store, whose mount points are to be
+	// made in a directory of this build.
+	Boxed  bool
+	Root   Tree
+	Store  Tree
+	Mounts []Mount // in order; targets are below the root
 
 	FilterSyscalls bool
 	AllowSetuid    bool // programs may gain privileges
@@ -50,17 +52,23 @@ type Identity struct {
 // Namespaces are those that the builder has to itself.
 type Namespaces struct{ PID, Mount, Net, IPC, UTS, User bool }
 
-// Dir is a directory in the root. Owned ones belong to the build user.
-type Dir struct {
-	Path  string
-	Mode  uint32
-	Owned bool
+// Tree is what is to be made in an empty directory.
+type Tree struct {
+	Dirs  []Dir // parents first
+	Files []File
+	Links []Link
 }
 
-// File is a small file in the root.
+// Dir is a directory.
+type Dir struct {
+	Path string
+	Mode uint32
+}
+
+// File is a small file.
 type File struct{ Path, Content string }
 
-// Link is a symbolic link in the root.
+// Link is a symbolic link.
 type Link struct{ Path, Target string }
 
 // Mount is one mount in the root.
@@ -76,10 +84,11 @@ type Mount struct {
 type MountKind string
 
 const (
-	Bind   MountKind = "bind"
-	Proc   MountKind = "proc"
-	Tmpfs  MountKind = "tmpfs"
-	Devpts MountKind = "devpts"
+	Bind    MountKind = "bind"
+	Scratch MountKind = "scratch" // the directory with the store's mount points
+	Proc    MountKind = "proc"
+	Tmpfs   MountKind = "tmpfs"
+	Devpts  MountKind = "devpts"
 )
 
 // String renders the spec as text, one thing a line.
@@ -98,21 +107,31 @@ func (s Spec) String() string {
 		line("host %s %s", s.Host, s.Domain)
 	}
 	line("filter-syscalls %v allow-setuid %v personality %#x", s.FilterSyscalls, s.AllowSetuid, s.Personality)
-	if s.Root == "" {
+	if !s.Boxed {
 		return b.String()
 	}
-	line("root %s", s.Root)
-	for _, d := range s.Dirs {
-		line("mkdir %s %o owned=%v", d.Path, d.Mode, d.Owned)
-	}
-	for _, f := range s.Files {
-		line("write %s %q", f.Path, f.Content)
-	}
-	for _, l := range s.Links {
-		line("link %s -> %s", l.Path, l.Target)
-	}
+	line("root")
+	b.WriteString(s.Root.String())
+	line("store")
+	b.WriteString(s.Store.String())
+	line("mounts")
 	for _, m := range s.Mounts {
-		line("%s %s -> %s %q read-only=%v", m.Kind, m.Source, m.Target, m.Options, m.ReadOnly)
+		line("  %s %s -> %s %q read-only=%v", m.Kind, m.Source, m.Target, m.Options, m.ReadOnly)
+	}
+	return b.String()
+}
+
+// String renders the tree as text; trees that are made the same read the same.
+func (t Tree) String() string {
+	var b strings.Builder
+	for _, d := range t.Dirs {
+		fmt.Fprintf(&b, "  mkdir %s %o\n", d.Path, d.Mode)
+	}
+	for _, f := range t.Files {
+		fmt.Fprintf(&b, "  write %s %q\n", f.Path, f.Content)
+	}
+	for _, l := range t.Links {
+		fmt.Fprintf(&b, "  link %s -> %s\n", l.Path, l.Target)
 	}
 	return b.String()
 }

@@ -10,6 +10,7 @@ import (
 
 	"troupe/messages"
 	"troupe/sandbox"
+	"troupe/sandbox/linux"
 	"troupe/storage/buildlog"
 	"troupe/storage/derivation"
 	"troupe/storage/localstore"
@@ -24,8 +25,9 @@ type Builds struct {
 	prepare lanes
 	finish  lanes
 
-	mu     sync.Mutex // guards builds
+	mu     sync.Mutex // guards what follows
 	builds map[messages.Address]*build
+	roots  map[string]string // directories of [sandbox.Spec.Root], by its text
 }
 
 // Preparing is short and mostly waits for the disk; finishing hashes outputs.
@@ -47,18 +49,18 @@ type build struct {
 	inputs  []storepath.Path        // the closure
 	reused  map[storepath.Path]bool // outputs that are valid already and stay as they are
 
-	dir   string // of the build, under a directory that only the service can enter
-	root  string // of the sandbox; "" without one
-	spec  sandbox.Spec
-	log   *buildlog.Log
-	start time.Time
-	exit  messages.Exit
+	dir    string       // of the build, under a directory that only the service can enter
+	places linux.Places // of the sandbox; empty without one
+	spec   sandbox.Spec
+	log    *buildlog.Log
+	start  time.Time
+	exit   messages.Exit
 }
 
 // NewBuilds makes the builds port.
 func NewBuilds(out Outbox, s Services) *Builds {
 	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce),
-		builds: map[messages.Address]*build{}}
+		builds: map[messages.Address]*build{}, roots: map[string]string{}}
 }
 
 // Handle takes one message.
@@ -142,11 +144,11 @@ func (p *Builds) clean(b *build, failed bool) {
 		_, err := localstore.Remove(b.dir)
 		p.warn(err, "remove build directory")
 	}
-	if b.root != "" {
-		_, err := localstore.Remove(b.root)
+	if b.places.Store != "" {
+		_, err := localstore.Remove(b.places.Store)
 		p.warn(err, "remove sandbox")
 	}
-	if failed && b.root == "" && b.drv != nil {
+	if failed && b.places.Store == "" && b.drv != nil {
 		p.removeScratch(b)
 	}
 }

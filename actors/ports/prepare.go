@@ -94,12 +94,9 @@ func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
 		return err
 	}
 	if boxed {
-		b.root, err = os.MkdirTemp(p.s.Layout.SandboxesDir(), b.path.Name()+"-")
-		if err == nil {
-			err = os.Chmod(b.root, 0o755)
-		}
+		return p.makeBoxDirs(b)
 	}
-	return err
+	return nil
 }
 
 // hostBuild is the build directory as the host sees it.
@@ -107,10 +104,10 @@ func (b *build) hostBuild() string { return filepath.Join(b.dir, "build") }
 
 // scratch is where the builder leaves an output, as the host sees it.
 func (b *build) scratch(l localstore.Layout, output storepath.Path) string {
-	if b.root == "" {
+	if b.places.Store == "" {
 		return l.RealPath(output)
 	}
-	return filepath.Join(b.root, l.Dir.Join(output))
+	return filepath.Join(b.places.Store, output.Base())
 }
 
 // specify makes the builder's view, writes its files and makes its root.
@@ -121,7 +118,7 @@ func (p *Builds) specify(b *build, boxed bool) error {
 	}
 	b.spec, err = sandbox.Make(sandbox.Request{
 		Policy: p.s.Policy.Sandbox, StoreDir: p.s.Layout.Dir, Derivation: b.drv, Path: b.path, Options: b.options,
-		Builder: view.Builder, Args: view.Args, Env: view.Env, Root: b.root, HostBuild: b.hostBuild(),
+		Builder: view.Builder, Args: view.Args, Env: view.Env, HostBuild: b.hostBuild(), HostTmp: b.hostTmp(),
 		Inputs: b.inputs, Real: p.s.Layout.RealPath, Look: linux.Look,
 		OutsideUID: b.user.UID, OutsideGID: b.user.GID, Groups: b.user.Groups, Shared: b.user.Shared,
 	})
@@ -135,7 +132,7 @@ func (p *Builds) specify(b *build, boxed bool) error {
 		return err
 	}
 	if boxed {
-		return linux.MakeRoot(b.spec)
+		return p.makeBox(b)
 	}
 	return nil
 }

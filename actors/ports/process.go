@@ -48,7 +48,7 @@ func (p *Process) run(m *messages.Launch) {
 		p.out.Send(m.Child, &messages.ProcessFailed{Reason: err.Error()})
 		return
 	}
-	proc, err := p.s.Launcher.Start(b.spec, extra)
+	proc, err := p.s.Launcher.Start(b.spec, b.places, extra)
 	if extra != nil {
 		p.builds.warn(extra.Close(), "close builtin's input")
 	}

@@ -19,8 +19,9 @@ type Users struct {
 	s     Services
 	lanes lanes
 
-	mu    sync.Mutex // guards locks
+	mu    sync.Mutex // guards what follows
 	locks map[int]*pathlock.File
+	used  map[int]bool // users that this process has cleaned, and cleans after each use
 }
 
 // userOperations bounds how many users are claimed or cleaned at a time.
@@ -28,7 +29,7 @@ const userOperations = 8
 
 // NewUsers makes the users port.
 func NewUsers(out Outbox, s Services) *Users {
-	return &Users{out: out, s: s, lanes: make(lanes, userOperations), locks: map[int]*pathlock.File{}}
+	return &Users{out: out, s: s, lanes: make(lanes, userOperations), locks: map[int]*pathlock.File{}, used: map[int]bool{}}
 }
 
 // Handle takes one message.
@@ -54,7 +55,7 @@ func (u *Users) claim(user messages.BuildUser) messages.Message {
 	if errors.Is(err, pathlock.ErrBusy) {
 		return &messages.UserTaken{UID: user.UID}
 	}
-	if err == nil {
+	if err == nil && !u.knownClean(user.UID) {
 		if err = u.s.Launcher.KillUser(user.UID); err != nil {
 			err = errors.Join(err, lock.Unlock())
 		}
@@ -64,6 +65,7 @@ func (u *Users) claim(user messages.BuildUser) messages.Message {
 	}
 	u.mu.Lock()
 	u.locks[user.UID] = lock
+	u.used[user.UID] = true
 	u.mu.Unlock()
 	return &messages.UserClaimed{UID: user.UID}
 }
@@ -80,6 +82,15 @@ func (u *Users) clean(m *messages.CleanUser) messages.Message {
 	}
 	u.check(u.unlock(user.UID))
 	return &messages.UserCleaned{UID: user.UID}
+}
+
+// knownClean says that nothing runs under a user: we have cleaned it before, and
+// cleaned up after every build of ours. Another process that had its lock since
+// then does the same.
+func (u *Users) knownClean(uid int) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.used[uid]
 }
 
 func (u *Users) check(err error) {

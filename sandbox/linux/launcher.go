@@ -90,13 +90,13 @@ func (l *Launcher) Close() error {
 }
 
 // Start runs a builder. Extra, if not nil, is its descriptor 5.
-func (l *Launcher) Start(s sandbox.Spec, extra *os.File) (*Process, error) {
+func (l *Launcher) Start(s sandbox.Spec, at Places, extra *os.File) (*Process, error) {
 	output, slave, err := openTerminal(s.Identity)
 	if err != nil {
 		return nil, fmt.Errorf("start builder: %w", err)
 	}
 	defer slave.Close()
-	p, err := l.launch(program(s, l.filter), s, slave, extra)
+	p, err := l.launch(program(s, at, l.filter), s, slave, extra)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start builder: %w", explain(err)), output.Close())
 	}

@@ -65,7 +65,7 @@ func static(t testing.TB) string {
 func TestPlainProcess(t *testing.T) {
 	l := launcher(t)
 	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "echo out; echo err >&2; test -t 1 && echo terminal; read x || echo no input; exit 3"},
-		Env: []string{"A=b"}, Dir: "/", Identity: ownIdentity()}, nil)
+		Env: []string{"A=b"}, Dir: "/", Identity: ownIdentity()}, linux.Places{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestPlainProcess(t *testing.T) {
 
 func TestSignal(t *testing.T) {
 	l := launcher(t)
-	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "kill -11 $$"}, Dir: "/", Identity: ownIdentity()}, nil)
+	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "kill -11 $$"}, Dir: "/", Identity: ownIdentity()}, linux.Places{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestSignal(t *testing.T) {
 
 func TestBuilderThatIsNotThere(t *testing.T) {
 	l := launcher(t)
-	_, err := l.Start(sandbox.Spec{Builder: "/nonexistent", Args: []string{"x"}, Dir: "/", Identity: ownIdentity()}, nil)
+	_, err := l.Start(sandbox.Spec{Builder: "/nonexistent", Args: []string{"x"}, Dir: "/", Identity: ownIdentity()}, linux.Places{}, nil)
 	if !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), "/nonexistent") {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestBuilderThatIsNotThere(t *testing.T) {
 
 func TestKill(t *testing.T) {
 	l := launcher(t)
-	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "sleep 1000 & echo started; wait"}, Dir: "/", Env: []string{"PATH=/bin:/usr/bin"}, Identity: ownIdentity()}, nil)
+	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "sleep 1000 & echo started; wait"}, Dir: "/", Env: []string{"PATH=/bin:/usr/bin"}, Identity: ownIdentity()}, linux.Places{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,41 +114,47 @@ func TestKill(t *testing.T) {
 }
 
 // boxed is a spec with a root that has a shell and all the namespaces.
-func boxed(t testing.TB, script string) sandbox.Spec {
+func boxed(t testing.TB, script string) (sandbox.Spec, linux.Places) {
 	t.Helper()
 	shell := static(t)
-	root := t.TempDir()
+	root, tmp := t.TempDir(), t.TempDir()
+	if err := os.Chmod(tmp, 0o1777); err != nil {
+		t.Fatal(err)
+	}
 	id := ownIdentity()
 	id.UID, id.GID = 1000, 100
 	id.Change = os.Getuid() == 0
 	if id.Change {
 		id.OutsideUID, id.OutsideGID = 30999, 30999
 	}
-	s := sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", script}, Dir: "/", Root: root, Host: "localhost", Domain: "(none)",
+	s := sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", script}, Dir: "/", Boxed: true, Host: "localhost", Domain: "(none)",
 		Env:            []string{"PATH=/bin"},
 		Identity:       id,
 		Spaces:         sandbox.Namespaces{PID: true, Mount: true, Net: true, IPC: true, UTS: true, User: true},
 		FilterSyscalls: true,
-		Dirs:           []sandbox.Dir{{Path: "/bin", Mode: 0o755}, {Path: "/proc", Mode: 0o555}, {Path: "/tmp", Mode: 0o1777}},
-		Files:          []sandbox.File{{Path: "/bin/sh"}},
-		Mounts:         []sandbox.Mount{{Kind: sandbox.Bind, Source: shell, Target: "/bin/sh", ReadOnly: true}, {Kind: sandbox.Proc, Target: "/proc"}},
+		Root: sandbox.Tree{
+			Dirs:  []sandbox.Dir{{Path: "/bin", Mode: 0o755}, {Path: "/proc", Mode: 0o555}, {Path: "/tmp", Mode: 0o755}},
+			Files: []sandbox.File{{Path: "/bin/sh"}}},
+		Mounts: []sandbox.Mount{{Kind: sandbox.Bind, Source: shell, Target: "/bin/sh", ReadOnly: true}, {Kind: sandbox.Proc, Target: "/proc"},
+			{Kind: sandbox.Bind, Source: tmp, Target: "/tmp"}},
 	}
 	for _, tool := range []string{"id", "ls", "cat", "hostname", "mount", "chmod", "touch", "ip", "sleep", "setsid", "echo", "mkdir"} {
-		s.Links = append(s.Links, sandbox.Link{Path: "/bin/" + tool, Target: "sh"})
+		s.Root.Links = append(s.Root.Links, sandbox.Link{Path: "/bin/" + tool, Target: "sh"})
 	}
 	if err := os.Chmod(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := linux.MakeRoot(s); err != nil {
+	if err := linux.MakeTree(root, s.Root); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return s, linux.Places{Root: root}
 }
 
 func runBoxed(t testing.TB, script string) (string, linux.Exit) {
 	t.Helper()
 	l := launcher(t)
-	p, err := l.Start(boxed(t, script), nil)
+	spec, places := boxed(t, script)
+	p, err := l.Start(spec, places, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +198,7 @@ func TestManyAtOnce(t *testing.T) {
 	errs := make(chan error)
 	for range 50 {
 		go func() {
-			p, err := l.Start(sandbox.Spec{Builder: "/bin/true", Args: []string{"true"}, Dir: "/", Identity: ownIdentity()}, nil)
+			p, err := l.Start(sandbox.Spec{Builder: "/bin/true", Args: []string{"true"}, Dir: "/", Identity: ownIdentity()}, linux.Places{}, nil)
 			if err == nil {
 				if e := p.Wait(); e.Code != 0 {
 					err = errors.New("it failed")
@@ -216,7 +222,7 @@ func TestKillUser(t *testing.T) {
 	l := launcher(t)
 	const uid = 30998
 	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "setsid sleep 1000 & echo started; sleep 1000"}, Dir: "/", Env: []string{"PATH=/bin:/usr/bin"},
-		Identity: sandbox.Identity{UID: uid, GID: uid, OutsideUID: uid, OutsideGID: uid, Change: true}}, nil)
+		Identity: sandbox.Identity{UID: uid, GID: uid, OutsideUID: uid, OutsideGID: uid, Change: true}}, linux.Places{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +246,7 @@ func TestKillUser(t *testing.T) {
 func BenchmarkPlain(b *testing.B) {
 	l := launcher(b)
 	for b.Loop() {
-		p, err := l.Start(sandbox.Spec{Builder: static(b), Args: []string{"true"}, Dir: "/", Identity: ownIdentity()}, nil)
+		p, err := l.Start(sandbox.Spec{Builder: static(b), Args: []string{"true"}, Dir: "/", Identity: ownIdentity()}, linux.Places{}, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -251,9 +257,9 @@ func BenchmarkPlain(b *testing.B) {
 
 func BenchmarkSandbox(b *testing.B) {
 	l := launcher(b)
-	s := boxed(b, "exit 0")
+	s, places := boxed(b, "exit 0")
 	for b.Loop() {
-		p, err := l.Start(s, nil)
+		p, err := l.Start(s, places, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -271,7 +277,7 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	defer syscall.Close(leak)
 	l := launcher(t)
 	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "for i in 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$i && readlink /proc/$$/fd/$i; done; true"},
-		Env: []string{"PATH=/bin:/usr/bin"}, Dir: "/", Identity: ownIdentity()}, nil)
+		Env: []string{"PATH=/bin:/usr/bin"}, Dir: "/", Identity: ownIdentity()}, linux.Places{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // program is what a stage does for a spec, step by step.
-func program(s sandbox.Spec, filter []byte) []early.Step {
+func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
 	p := &steps{}
 	if s.IsBuiltin() {
 		p.add("close-from", strconv.Itoa(early.ExtraFD+1))
@@ -25,8 +25,8 @@ func program(s sandbox.Spec, filter []byte) []early.Step {
 	if s.Spaces.UTS {
 		p.add("hostname", s.Host, s.Domain)
 	}
-	if s.Root != "" {
-		p.root(s)
+	if s.Boxed {
+		p.root(s, at)
 	}
 	p.add("umask", strconv.Itoa(0o022))
 	p.add("no-core")
@@ -60,23 +60,32 @@ func (p *steps) add(op string, args ...string) {
 	p.list = append(p.list, early.Step{Op: op, Args: args})
 }
 
-func (p *steps) root(s sandbox.Spec) {
-	p.add("bind", s.Root, s.Root)
+// Places are where what a spec wants made has been made.
+type Places struct {
+	Root  string // of [sandbox.Spec.Root]
+	Store string // of [sandbox.Spec.Store]
+}
+
+func (p *steps) root(s sandbox.Spec, at Places) {
+	p.add("bind", at.Root, at.Root)
 	for _, m := range s.Mounts {
-		target := path.Join(s.Root, m.Target)
+		target := path.Join(at.Root, m.Target)
 		switch m.Kind {
 		case sandbox.Bind:
 			p.add("bind", m.Source, target)
 			if m.ReadOnly {
 				p.add("read-only", target)
 			}
+		case sandbox.Scratch:
+			p.add("bind", at.Store, target)
 		case sandbox.Devpts:
 			p.add("devpts", target, m.Options)
 		default:
 			p.add("mount", string(m.Kind), target, m.Options)
 		}
 	}
-	p.add("pivot", s.Root)
+	p.add("read-only-top", at.Root)
+	p.add("pivot", at.Root)
 }
 
 func (p *steps) identity(id sandbox.Identity) {

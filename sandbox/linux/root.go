@@ -10,40 +10,44 @@ import (
 	"troupe/sandbox"
 )
 
-// MakeRoot makes the directories, files and links that a spec wants in its
-// root, which must be an empty directory that only the service can enter.
-func MakeRoot(s sandbox.Spec) error {
-	for _, d := range s.Dirs {
-		p := filepath.Join(s.Root, d.Path)
-		if err := os.Mkdir(p, 0o700); err != nil {
-			return fmt.Errorf("make sandbox: %w", err)
-		}
-		if err := finishDir(p, d, s.Identity); err != nil {
-			return fmt.Errorf("make sandbox: %w", err)
-		}
-	}
-	for _, f := range s.Files {
-		if err := os.WriteFile(filepath.Join(s.Root, f.Path), []byte(f.Content), 0o644); err != nil {
-			return fmt.Errorf("make sandbox: %w", err)
-		}
-	}
-	for _, l := range s.Links {
-		if err := os.Symlink(l.Target, filepath.Join(s.Root, l.Path)); err != nil {
-			return fmt.Errorf("make sandbox: %w", err)
-		}
+// MakeTree makes a tree in an empty directory that only the service can enter.
+// Files without contents are names of one: a name costs a tenth of a file.
+func MakeTree(dir string, t sandbox.Tree) error {
+	if err := makeTree(dir, t); err != nil {
+		return fmt.Errorf("make sandbox: %w", err)
 	}
 	return nil
 }
 
-// finishDir sets owner and mode, in this order as the former clears bits of the
-// latter.
-func finishDir(p string, d sandbox.Dir, id sandbox.Identity) error {
-	if d.Owned && id.Change {
-		if err := os.Chown(p, id.OutsideUID, id.OutsideGID); err != nil {
+func makeTree(dir string, t sandbox.Tree) error {
+	for _, d := range t.Dirs {
+		p := filepath.Join(dir, d.Path)
+		if err := os.Mkdir(p, 0o700); err != nil {
+			return err
+		}
+		if err := unix.Chmod(p, d.Mode); err != nil { // whatever the umask is
+			return &os.PathError{Op: "chmod", Path: p, Err: err}
+		}
+	}
+	empty := ""
+	for _, f := range t.Files {
+		p := filepath.Join(dir, f.Path)
+		if f.Content == "" && empty != "" && os.Link(empty, p) == nil {
+			continue // there is a bound on a file's names, and then it is made
+		}
+		if err := os.WriteFile(p, []byte(f.Content), 0o644); err != nil {
+			return err
+		}
+		if f.Content == "" {
+			empty = p
+		}
+	}
+	for _, l := range t.Links {
+		if err := os.Symlink(l.Target, filepath.Join(dir, l.Path)); err != nil {
 			return err
 		}
 	}
-	return os.NewSyscallError("chmod", unix.Chmod(p, d.Mode))
+	return nil
 }
 
 // Look says what is at a path of the host.

@@ -58,9 +58,9 @@ func loopback() error {
 	return failure(e)
 }
 
-// readOnly adds to the flags of a mount and those below it, as some of those it
+// readOnly adds to the flags of a mount, as some of those it
 // has may be locked.
-func readOnly(target string) error {
+func readOnly(target string, flags uintptr) error {
 	path, err := syscall.BytePtrFromString(target)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func readOnly(target string) error {
 	attr := struct{ set, clear, propagation, userns uint64 }{set: mountAttrRDOnly}
 	const here = -0x64 // AT_FDCWD
 	at := here
-	_, _, e := syscall.RawSyscall6(sysMountSetattr, uintptr(at), uintptr(unsafe.Pointer(path)), atRecursive,
+	_, _, e := syscall.RawSyscall6(sysMountSetattr, uintptr(at), uintptr(unsafe.Pointer(path)), flags,
 		uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
 	return failure(e)
 }

@@ -85,7 +85,9 @@ func perform(s Step) error {
 	case "bind": // source, target
 		return syscall.Mount(a[0], a[1], "", syscall.MS_BIND|syscall.MS_REC, "")
 	case "read-only": // mount point
-		return readOnly(a[0])
+		return readOnly(a[0], atRecursive)
+	case "read-only-top": // mount point, and not what is mounted below it
+		return readOnly(a[0], 0)
 	case "mount": // type, target, options
 		return syscall.Mount(a[0], a[1], a[0], syscall.MS_NOSUID|syscall.MS_NODEV, a[2])
 	case "devpts": // target, options
