@@ -123,7 +123,11 @@ func (b *boxBuilder) hostPaths() error {
 			return fmt.Errorf("derivation '%s' requested impure path '%s', but it is not among 'sandbox-paths'", b.r.StoreDir.Join(b.r.Path), p)
 		}
 	}
-	for _, p := range b.r.Policy.Paths {
+	paths := b.r.Policy.Paths
+	if b.s.IsBuiltin() {
+		paths = slices.Concat(paths, b.r.Policy.Own)
+	}
+	for _, p := range paths {
 		found := b.r.Look(p.Outside)
 		switch {
 		case found.Kind == Missing && p.Optional:

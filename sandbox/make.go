@@ -36,7 +36,9 @@ type Policy struct {
 	// Diverted says that the store's files are not where its paths say, so that
 	// a build is not possible without a mount namespace.
 	Diverted bool
-	KVM      bool   // /dev/kvm can be used
+	KVM      bool // /dev/kvm can be used
+	// Own are the files that this program itself needs, to be a builtin builder.
+	Own      []HostPath
 	Resolver string // text of resolv.conf, for builds with network
 	Services string // text of /etc/services, for the same
 }

@@ -42,6 +42,9 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Policy: ports.BuildPolicy{
 		Sandbox: sandboxPolicy(s, userns), Cores: c.Cores, BuildDir: buildDir(s), KeepFailed: c.KeepFailed,
 		KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}}
+	if a.Services.Policy.Sandbox.Own, err = linux.OwnLibraries(); err != nil {
+		return actors.Settings{}, err
+	}
 	a.Services.Policy.Builtin, err = builtinPolicy(c)
 	return a, err
 }

@@ -13,6 +13,7 @@ func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
 	p := &steps{}
 	if s.IsBuiltin() {
 		p.add("close-from", strconv.Itoa(early.ExtraFD+1))
+		p.add("open-self") // while its name leads to it
 	} else {
 		p.add("close-from", strconv.Itoa(early.ExtraFD))
 	}
@@ -45,12 +46,11 @@ func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
 	if s.Spaces.User {
 		p.add("drop-capabilities")
 	}
-	builder := s.Builder
-	args := s.Args
 	if s.IsBuiltin() {
-		builder, args = "/proc/self/exe", []string{early.BuiltinName, s.Builder}
+		p.add("exec-self", early.BuiltinName, s.Builder)
+		return p.list
 	}
-	p.add("exec", append(append([]string{builder, strconv.Itoa(len(args))}, args...), s.Env...)...)
+	p.add("exec", append(append([]string{s.Builder, strconv.Itoa(len(s.Args))}, s.Args...), s.Env...)...)
 	return p.list
 }
 

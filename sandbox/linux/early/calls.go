@@ -1,6 +1,7 @@
 package early
 
 import (
+	"runtime"
 	"syscall"
 	"unsafe"
 )
@@ -15,6 +16,8 @@ const (
 	sysCloseRange   = 436 // on every architecture
 	sysMountSetattr = 442 // on every architecture
 	closeOnExec     = 4
+	oPath           = 0x200000
+	atEmptyPath     = 0x1000
 	getPersona      = 0xffffffff
 )
 
@@ -91,6 +94,23 @@ func pivot(root string) error {
 func closeFrom(first uintptr) error {
 	_, _, e := syscall.RawSyscall(sysCloseRange, first, 1<<31-1, closeOnExec)
 	return failure(e)
+}
+
+// execSelf executes this program anew, by its descriptor.
+func execSelf(args []string) error {
+	argv, err := syscall.SlicePtrFromStrings(args)
+	if err != nil {
+		return err
+	}
+	number := uintptr(322) // execveat on x86-64
+	if runtime.GOARCH == "arm64" {
+		number = 281
+	}
+	var empty byte
+	var noEnv *byte
+	_, _, e := syscall.RawSyscall6(number, uintptr(self), uintptr(unsafe.Pointer(&empty)), uintptr(unsafe.Pointer(&argv[0])),
+		uintptr(unsafe.Pointer(&noEnv)), atEmptyPath, 0)
+	return e
 }
 
 func noCore() error {

@@ -67,6 +67,9 @@ func report(what string, err error) {
 	syscall.Write(StatusFD, []byte(text))
 }
 
+// self is this program, opened by "open-self".
+var self = -1
+
 // perform does one step.
 func perform(s Step) error {
 	a := s.Args
@@ -122,6 +125,12 @@ func perform(s Step) error {
 	case "exec": // path, number of arguments, arguments, environment
 		n := atoi(a[1])
 		return syscall.Exec(a[0], a[2:2+n], a[2+n:])
+	case "open-self":
+		var err error
+		self, err = syscall.Open("/proc/self/exe", oPath|syscall.O_CLOEXEC, 0)
+		return err
+	case "exec-self": // arguments; there is no environment
+		return execSelf(a)
 	}
 	return syscall.ENOSYS
 }
