@@ -79,8 +79,8 @@ func Start(s Settings) *Tree {
 	t := &Tree{runtime: rt, Clients: ports.NewClients(rt)}
 	clock := ports.NewClock(rt)
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
-	t.closers = []func(){clock.Close, locks.Close}
 	builds := ports.NewBuilds(rt, s.Services)
+	t.closers = []func(){clock.Close, locks.Close, builds.Close}
 	rt.SpawnPort(messages.Clock, clock.Handle)
 	rt.SpawnPort(messages.Locks, locks.Handle)
 	rt.SpawnPort(messages.Database, ports.NewDatabase(rt, s.Services).Handle)

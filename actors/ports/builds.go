@@ -169,6 +169,17 @@ func (p *Builds) removeScratch(b *build) {
 	}
 }
 
+// Close removes the roots that builds have shared.
+func (p *Builds) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for text, dir := range p.roots {
+		_, err := localstore.Remove(dir)
+		p.warn(err, "remove sandbox's root")
+		delete(p.roots, text)
+	}
+}
+
 func (p *Builds) warn(err error, what string) {
 	if err != nil {
 		p.s.Log.Warn().Err(err).Msg(what)

@@ -20,7 +20,7 @@ type Users struct {
 	lanes lanes
 
 	mu    sync.Mutex // guards what follows
-	locks map[int]*pathlock.File
+	locks map[int][]*pathlock.File
 	used  map[int]bool // users that this process has cleaned, and cleans after each use
 }
 
@@ -29,7 +29,7 @@ const userOperations = 8
 
 // NewUsers makes the users port.
 func NewUsers(out Outbox, s Services) *Users {
-	return &Users{out: out, s: s, lanes: make(lanes, userOperations), locks: map[int]*pathlock.File{}, used: map[int]bool{}}
+	return &Users{out: out, s: s, lanes: make(lanes, userOperations), locks: map[int][]*pathlock.File{}, used: map[int]bool{}}
 }
 
 // Handle takes one message.
@@ -44,27 +44,27 @@ func (u *Users) Handle(m messages.Message) {
 	}
 }
 
-// claim takes the lock file that Nix uses for the user, and kills what an
-// earlier build may have left.
+// machineLocks is where users are locked among all stores of the machine: a
+// process of another store that took the same user would kill our builder.
+const machineLocks = "/run/troupe/users"
+
+// claim locks a user, on the machine and where Nix looks for it, and kills what
+// an earlier build may have left.
 func (u *Users) claim(user messages.BuildUser) messages.Message {
-	dir := filepath.Join(u.s.Layout.StateDir, "userpool")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return &messages.UserFailed{UID: user.UID, Reason: err.Error()}
-	}
-	lock, err := pathlock.TryFile(filepath.Join(dir, strconv.Itoa(user.UID)))
+	locks, err := lockUser(user.UID, machineLocks, filepath.Join(u.s.Layout.StateDir, "userpool"))
 	if errors.Is(err, pathlock.ErrBusy) {
 		return &messages.UserTaken{UID: user.UID}
 	}
 	if err == nil && !u.knownClean(user.UID) {
 		if err = u.s.Launcher.KillUser(user.UID); err != nil {
-			err = errors.Join(err, lock.Unlock())
+			err = errors.Join(err, unlockAll(locks))
 		}
 	}
 	if err != nil {
 		return &messages.UserFailed{UID: user.UID, Reason: err.Error()}
 	}
 	u.mu.Lock()
-	u.locks[user.UID] = lock
+	u.locks[user.UID] = locks
 	u.used[user.UID] = true
 	u.mu.Unlock()
 	return &messages.UserClaimed{UID: user.UID}
@@ -85,8 +85,8 @@ func (u *Users) clean(m *messages.CleanUser) messages.Message {
 }
 
 // knownClean says that nothing runs under a user: we have cleaned it before, and
-// cleaned up after every build of ours. Another process that had its lock since
-// then does the same.
+// cleaned up after every build of ours. Another process that had it since then
+// and died left nothing either: its builders died with it.
 func (u *Users) knownClean(uid int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -101,11 +101,29 @@ func (u *Users) check(err error) {
 
 func (u *Users) unlock(uid int) error {
 	u.mu.Lock()
-	lock := u.locks[uid]
+	locks := u.locks[uid]
 	delete(u.locks, uid)
 	u.mu.Unlock()
-	if lock == nil {
-		return nil
+	return unlockAll(locks)
+}
+
+func lockUser(uid int, dirs ...string) (locks []*pathlock.File, err error) {
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, errors.Join(err, unlockAll(locks))
+		}
+		lock, err := pathlock.TryFile(filepath.Join(dir, strconv.Itoa(uid)))
+		if err != nil {
+			return nil, errors.Join(err, unlockAll(locks))
+		}
+		locks = append(locks, lock)
 	}
-	return lock.Unlock()
+	return locks, nil
+}
+
+func unlockAll(locks []*pathlock.File) (err error) {
+	for _, l := range locks {
+		err = errors.Join(err, l.Unlock())
+	}
+	return err
 }
