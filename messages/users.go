@@ -26,6 +26,8 @@ type BuildUser struct {
 	UID, GID int
 	// Groups are the supplementary groups that the user's account has.
 	Groups []int `json:",omitempty"`
+	// Account marks one that other Nix processes on the machine use, too.
+	Account bool `json:",omitempty"`
 	// Shared marks the service's own identity: lent to any number of builds
 	// at once, and nothing is ever killed by it.
 	Shared bool `json:",omitempty"`

@@ -101,7 +101,7 @@ func buildUsers(c config.Settings) (users []messages.BuildUser, why string) {
 	if !c.AutoAllocateUIDs {
 		accounts, err := linux.GroupUsers(c.BuildUsersGroup)
 		for _, a := range accounts {
-			users = append(users, messages.BuildUser{UID: a.UID, GID: a.GID})
+			users = append(users, messages.BuildUser{UID: a.UID, GID: a.GID, Account: true})
 		}
 		if err == nil {
 			return users, ""
