@@ -79,14 +79,15 @@ func Start(s Settings) *Tree {
 	t := &Tree{runtime: rt, Clients: ports.NewClients(rt)}
 	clock := ports.NewClock(rt)
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
+	users := ports.NewUsers(rt, s.Services)
 	builds := ports.NewBuilds(rt, s.Services)
-	t.closers = []func(){clock.Close, locks.Close, builds.Close}
+	t.closers = []func(){clock.Close, locks.Close, builds.Close, users.Close}
 	rt.SpawnPort(messages.Clock, clock.Handle)
 	rt.SpawnPort(messages.Locks, locks.Handle)
 	rt.SpawnPort(messages.Database, ports.NewDatabase(rt, s.Services).Handle)
 	rt.SpawnPort(messages.Builds, builds.Handle)
 	rt.SpawnPort(messages.Process, ports.NewProcess(rt, s.Services, builds).Handle)
-	rt.SpawnPort(messages.Users, ports.NewUsers(rt, s.Services).Handle)
+	rt.SpawnPort(messages.Users, users.Handle)
 	rt.SpawnPort(messages.Progress, s.Observe)
 	rt.SpawnPort(messages.Clients, t.Clients.Handle)
 	rt.SpawnMachine(messages.Store, kindStore)

@@ -21,7 +21,6 @@ type Users struct {
 
 	mu    sync.Mutex // guards what follows
 	locks map[int][]*pathlock.File
-	used  map[int]bool // users that this process has cleaned, and cleans after each use
 }
 
 // userOperations bounds how many users are claimed or cleaned at a time.
@@ -29,7 +28,7 @@ const userOperations = 8
 
 // NewUsers makes the users port.
 func NewUsers(out Outbox, s Services) *Users {
-	return &Users{out: out, s: s, lanes: make(lanes, userOperations), locks: map[int][]*pathlock.File{}, used: map[int]bool{}}
+	return &Users{out: out, s: s, lanes: make(lanes, userOperations), locks: map[int][]*pathlock.File{}}
 }
 
 // Handle takes one message.
@@ -49,13 +48,16 @@ func (u *Users) Handle(m messages.Message) {
 const machineLocks = "/run/troupe/users"
 
 // claim locks a user, on the machine and where Nix looks for it, and kills what
-// an earlier build may have left.
+// an earlier build may have left. One that we hold is clean already.
 func (u *Users) claim(user messages.BuildUser) messages.Message {
+	if u.holds(user.UID) {
+		return &messages.UserClaimed{UID: user.UID}
+	}
 	locks, err := lockUser(user.UID, machineLocks, filepath.Join(u.s.Layout.StateDir, "userpool"))
 	if errors.Is(err, pathlock.ErrBusy) {
 		return &messages.UserTaken{UID: user.UID}
 	}
-	if err == nil && !u.knownClean(user.UID) {
+	if err == nil {
 		if err = u.s.Launcher.KillUser(user.UID); err != nil {
 			err = errors.Join(err, unlockAll(locks))
 		}
@@ -65,32 +67,41 @@ func (u *Users) claim(user messages.BuildUser) messages.Message {
 	}
 	u.mu.Lock()
 	u.locks[user.UID] = locks
-	u.used[user.UID] = true
 	u.mu.Unlock()
 	return &messages.UserClaimed{UID: user.UID}
 }
 
+// clean kills what a build may have left. An account is then left to other
+// processes; a user that has none is kept until the end, so that it need not be
+// cleaned again before its next build.
 func (u *Users) clean(m *messages.CleanUser) messages.Message {
 	user := m.User
-	if !m.Dirty {
+	if m.Dirty {
+		if err := u.s.Launcher.KillUser(user.UID); err != nil {
+			u.s.Log.Error().Err(err).Int("uid", user.UID).Msg("build user cannot be cleaned and is not used again")
+			return &messages.UserFailed{UID: user.UID, Reason: err.Error()}
+		}
+	}
+	if user.Account {
 		u.check(u.unlock(user.UID))
-		return &messages.UserCleaned{UID: user.UID}
 	}
-	if err := u.s.Launcher.KillUser(user.UID); err != nil {
-		u.s.Log.Error().Err(err).Int("uid", user.UID).Msg("build user cannot be cleaned and is not used again")
-		return &messages.UserFailed{UID: user.UID, Reason: err.Error()}
-	}
-	u.check(u.unlock(user.UID))
 	return &messages.UserCleaned{UID: user.UID}
 }
 
-// knownClean says that nothing runs under a user: we have cleaned it before, and
-// cleaned up after every build of ours. Another process that had it since then
-// and died left nothing either: its builders died with it.
-func (u *Users) knownClean(uid int) bool {
+// Close unlocks every user.
+func (u *Users) Close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.used[uid]
+	for uid, locks := range u.locks {
+		u.check(unlockAll(locks))
+		delete(u.locks, uid)
+	}
+}
+
+func (u *Users) holds(uid int) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.locks[uid] != nil
 }
 
 func (u *Users) check(err error) {
