@@ -90,7 +90,7 @@ func (b *boxBuilder) devices() {
 	b.dir("/dev/shm")
 	b.mount(Mount{Kind: Tmpfs, Target: "/dev/shm", Options: "size=" + b.r.Policy.ShmSize})
 	b.dir("/dev/pts")
-	b.mount(Mount{Kind: Devpts, Target: "/dev/pts", Options: "newinstance,mode=0620"})
+	b.mount(Mount{Kind: Devpts, Target: "/dev/pts", Options: "newinstance,mode=0620,ptmxmode=0666"})
 }
 
 // store shows the closure of the inputs, read-only, in a directory where the
