@@ -37,8 +37,9 @@ type Tree struct {
 	// Clients is where requests go in.
 	Clients *ports.Clients
 
-	runtime *host.Runtime
-	closers []func()
+	runtime  *host.Runtime
+	closers  []func()
+	observed chan struct{} // closed when the observer has heard all
 }
 
 // The kinds of machine of which there is one a process.
@@ -76,7 +77,7 @@ func (s Settings) Machine(k host.Kind, at messages.Address) host.Machine {
 // Start starts the tree: ports first, so that machines find them.
 func Start(s Settings) *Tree {
 	rt := host.Start(host.Options{New: s.Machine, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
-	t := &Tree{runtime: rt, Clients: ports.NewClients(rt)}
+	t := &Tree{runtime: rt, Clients: ports.NewClients(rt), observed: make(chan struct{})}
 	clock := ports.NewClock(rt)
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
 	users := ports.NewUsers(rt, s.Services)
@@ -88,7 +89,7 @@ func Start(s Settings) *Tree {
 	rt.SpawnPort(messages.Builds, builds.Handle)
 	rt.SpawnPort(messages.Process, ports.NewProcess(rt, s.Services, builds).Handle)
 	rt.SpawnPort(messages.Users, users.Handle)
-	rt.SpawnPort(messages.Progress, s.Observe)
+	rt.SpawnPort(messages.Progress, t.observer(s.Observe))
 	rt.SpawnPort(messages.Clients, t.Clients.Handle)
 	rt.SpawnMachine(messages.Store, kindStore)
 	rt.SpawnMachine(messages.PathLocks, kindPathLocks)
@@ -98,9 +99,23 @@ func Start(s Settings) *Tree {
 	return t
 }
 
-// Close stops the actors and gives back what the ports hold. The worker should
+// observer passes messages on until it is told that no more will come.
+func (t *Tree) observer(observe func(messages.Message)) func(messages.Message) {
+	return func(m messages.Message) {
+		if _, last := m.(*messages.AtRest); last {
+			close(t.observed)
+			return
+		}
+		observe(m)
+	}
+}
+
+// Close waits until the observer has heard what goals said before they told
+// the worker, stops the actors and gives back what the ports hold. The worker should
 // be at rest; see [ports.Clients.AwaitRest].
 func (t *Tree) Close() {
+	t.runtime.Send(messages.Progress, &messages.AtRest{})
+	<-t.observed
 	t.runtime.Shutdown()
 	for _, c := range t.closers {
 		c()

@@ -20,11 +20,7 @@ type LocksBusy struct{ Path storepath.Path }
 type LocksFailed struct{ Reason string }
 
 // UnlockPaths gives a goal's locks back, or withdraws the request for them.
-// Valid says that the paths are valid now, so that the files can go.
-type UnlockPaths struct {
-	Goal  Address
-	Valid bool
-}
+type UnlockPaths struct{ Goal Address }
 
 // TryLock asks the locks port to take lock files; answered by [FilesLocked],
 // [FilesBusy] or [FilesFailed].
@@ -54,12 +50,10 @@ type FilesFailed struct {
 	Reason string
 }
 
-// Unlock gives the owner's lock files back, or ends its wait; answered by
+// Unlock gives the owner's lock files back and removes them, or ends its wait;
+// answered by
 // [FilesUnlocked].
-type Unlock struct {
-	Owner Address
-	Valid bool
-}
+type Unlock struct{ Owner Address }
 
 // FilesUnlocked says that nothing of the owner is held or awaited any more.
 type FilesUnlocked struct{ Owner Address }

@@ -164,17 +164,17 @@ func (g *Derivation) onWiden(m *messages.WidenGoal) []host.Effect {
 // finish gives everything back and reports the result.
 func (g *Derivation) finish(r messages.Result) []host.Effect {
 	out := []host.Effect{host.Send{To: messages.Worker, Msg: &messages.DropWaitees{From: g.self}}}
-	out = append(out, g.giveBack(r.Status.OK())...)
+	out = append(out, g.giveBack()...)
 	return append(out, g.become(done, r)...)
 }
 
-func (g *Derivation) giveBack(valid bool) []host.Effect {
+func (g *Derivation) giveBack() []host.Effect {
 	if g.state < inputsRealised {
 		return nil
 	}
 	return []host.Effect{
 		host.Send{To: messages.BuildUsers, Msg: &messages.ReleaseBuildUser{Goal: g.self, Dirty: g.dirty}},
-		host.Send{To: messages.PathLocks, Msg: &messages.UnlockPaths{Goal: g.self, Valid: valid}},
+		host.Send{To: messages.PathLocks, Msg: &messages.UnlockPaths{Goal: g.self}},
 		host.Send{To: messages.Slots, Msg: &messages.ReleaseSlot{Goal: g.self}},
 	}
 }
@@ -203,8 +203,8 @@ func (g *Derivation) become(next state, r messages.Result) []host.Effect {
 	if next == done {
 		r.Flaw |= r.Status.Flaw()
 		return []host.Effect{
-			host.Send{To: messages.Worker, Msg: &messages.GoalFinished{From: g.self, Result: r}},
 			host.Send{To: messages.Progress, Msg: &messages.GoalEnded{Goal: g.self, Drv: g.target.Path, Result: r, Log: g.log}},
+			host.Send{To: messages.Worker, Msg: &messages.GoalFinished{From: g.self, Result: r}},
 		}
 	}
 	return []host.Effect{host.Send{To: messages.Progress, Msg: &messages.GoalChanged{

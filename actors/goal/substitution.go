@@ -71,7 +71,7 @@ func (g *Substitution) answer(m *messages.PathsQueried) messages.Result {
 func (g *Substitution) finish(r messages.Result) []host.Effect {
 	g.state = done
 	return []host.Effect{
-		host.Send{To: messages.Worker, Msg: &messages.GoalFinished{From: g.self, Result: r}},
 		host.Send{To: messages.Progress, Msg: &messages.GoalEnded{Goal: g.self, Drv: g.target.Path, Result: r}},
+		host.Send{To: messages.Worker, Msg: &messages.GoalFinished{From: g.self, Result: r}},
 	}
 }

@@ -129,7 +129,7 @@ func (l *Locks) onUnlock(m *messages.UnlockPaths) []host.Effect {
 		return nil
 	}
 	o.state = releasing
-	return []host.Effect{host.Send{To: messages.Locks, Msg: &messages.Unlock{Owner: o.goal, Valid: m.Valid}}}
+	return []host.Effect{host.Send{To: messages.Locks, Msg: &messages.Unlock{Owner: o.goal}}}
 }
 
 func (l *Locks) onLocked(o *owner) []host.Effect {

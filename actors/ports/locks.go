@@ -109,7 +109,7 @@ func (l *Locks) unlock(m *messages.Unlock) {
 	l.mu.Unlock()
 	l.wg.Go(func() {
 		if o != nil {
-			l.check(o.release(m.Valid))
+			l.check(o.release())
 		}
 		l.out.Send(messages.PathLocks, &messages.FilesUnlocked{Owner: m.Owner})
 	})
@@ -123,14 +123,15 @@ func (l *Locks) check(err error) {
 	}
 }
 
-// release gives the files back.
-func (o *lockOwner) release(valid bool) error {
+// release gives the files back and removes them; whoever waits for one finds by
+// its mark that it has to make a new one.
+func (o *lockOwner) release() error {
 	o.cancel()
 	<-o.done
 	if o.held == nil {
 		return nil
 	}
-	return o.held.Release(valid)
+	return o.held.Release(true)
 }
 
 // Close gives everything back.
@@ -140,7 +141,7 @@ func (l *Locks) Close() {
 	l.owners = map[messages.Address]*lockOwner{}
 	l.mu.Unlock()
 	for _, o := range owners {
-		l.check(o.release(false))
+		l.check(o.release())
 	}
 	l.wg.Wait()
 }
