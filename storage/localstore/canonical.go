@@ -1,11 +1,9 @@
 package localstore
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,15 +30,22 @@ func Canonicalise(real string, o Options) error {
 	}
 	defer unix.Close(dirfd)
 	c := canonicaliser{Options: o, uid: os.Geteuid(), gid: os.Getegid()}
-	return c.node(dirfd, filepath.Base(real), real)
+	return c.node(dirfd, filepath.Base(real), real, 0)
 }
+
+// maxDepth of directories in directories is what an archive may have; deeper
+// trees are no store objects.
+const maxDepth = 64
 
 type canonicaliser struct {
 	Options
 	uid, gid int
 }
 
-func (c *canonicaliser) node(dirfd int, name, shown string) error {
+func (c *canonicaliser) node(dirfd int, name, shown string, depth int) error {
+	if depth >= maxDepth {
+		return fmt.Errorf("canonicalise '%s': directories are nested more than %d deep", shown, maxDepth)
+	}
 	fd, err := unix.Openat(dirfd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: shown, Err: err}
@@ -59,13 +64,13 @@ func (c *canonicaliser) node(dirfd int, name, shown string) error {
 		return err
 	}
 	if kind == unix.S_IFDIR {
-		if err := c.children(fd, &st, shown); err != nil {
+		if err := c.children(fd, &st, shown, depth); err != nil {
 			return err
 		}
 	} else if c.Seen != nil {
 		c.Seen[inode] = struct{}{}
 	}
-	if err := c.mend(dirfd, fd, name, &st); err != nil {
+	if err := c.mend(fd, &st); err != nil {
 		return fmt.Errorf("canonicalise '%s': %w", shown, err)
 	}
 	return nil
@@ -83,24 +88,18 @@ func (c *canonicaliser) checkOwner(st *unix.Stat_t, inode Inode, shown string) e
 	return fmt.Errorf("invalid ownership on file '%s'", shown)
 }
 
-func (c *canonicaliser) children(fd int, st *unix.Stat_t, shown string) error {
+func (c *canonicaliser) children(fd int, st *unix.Stat_t, shown string, depth int) error {
 	if st.Mode&0o700 != 0o700 { // a directory that cannot be read cannot be looked into
 		if err := unix.Chmod(procPath(fd), 0o700); err != nil {
 			return &os.PathError{Op: "chmod", Path: shown, Err: err}
 		}
 	}
-	in, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: shown, Err: err}
-	}
-	dir := os.NewFile(uintptr(in), shown)
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	names, err := readNames(fd, shown)
 	if err != nil {
 		return err
 	}
 	for _, n := range names {
-		if err := c.node(in, n, shown+"/"+n); err != nil {
+		if err := c.node(fd, n, shown+"/"+n, depth+1); err != nil {
 			return err
 		}
 	}
@@ -108,9 +107,9 @@ func (c *canonicaliser) children(fd int, st *unix.Stat_t, shown string) error {
 }
 
 // mend sets what differs from the canonical metadata, the time last.
-func (c *canonicaliser) mend(dirfd, fd int, name string, st *unix.Stat_t) error {
+func (c *canonicaliser) mend(fd int, st *unix.Stat_t) error {
 	link := st.Mode&unix.S_IFMT == unix.S_IFLNK
-	if err := removeAttributes(fd, link); err != nil {
+	if err := removeAttributes(fd, st); err != nil {
 		return err
 	}
 	if int(st.Uid) != c.uid || int(st.Gid) != c.gid {
@@ -127,7 +126,7 @@ func (c *canonicaliser) mend(dirfd, fd int, name string, st *unix.Stat_t) error 
 		return nil
 	}
 	times := []unix.Timespec{{Sec: canonicalTime}, {Sec: canonicalTime}}
-	if err := unix.UtimesNanoAt(dirfd, name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH); err != nil {
 		return os.NewSyscallError("utimensat", err)
 	}
 	return nil
@@ -141,46 +140,6 @@ func canonicalMode(mode uint32) uint32 {
 		return 0o555
 	}
 	return 0o444
-}
-
-// procPath names an open file for calls that take no descriptor of this kind.
-func procPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
-
-// attributeListMax is the most that the kernel gives, in bytes.
-const attributeListMax = 64 << 10
-
-// keptAttributes belong to the file system and not to the file.
-var keptAttributes = []string{"security.csm", "security.selinux", "system.nfs4_acl"}
-
-func removeAttributes(fd int, link bool) error {
-	if link { // the kernel lets nobody but the administrator give links any
-		return nil
-	}
-	var small [256]byte
-	list := small[:]
-	n, err := unix.Listxattr(procPath(fd), list)
-	if errors.Is(err, unix.ERANGE) {
-		list = make([]byte, attributeListMax)
-		n, err = unix.Listxattr(procPath(fd), list)
-	}
-	if errors.Is(err, unix.ENOTSUP) || n == 0 && err == nil {
-		return nil
-	}
-	if err != nil {
-		return os.NewSyscallError("listxattr", err)
-	}
-names:
-	for _, name := range strings.Split(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
-		for _, kept := range keptAttributes {
-			if name == kept {
-				continue names
-			}
-		}
-		if err := unix.Removexattr(procPath(fd), name); err != nil {
-			return os.NewSyscallError("removexattr "+name, err)
-		}
-	}
-	return nil
 }
 
 // CheckOutput refuses an output whose top others than its builder can write

@@ -328,6 +328,8 @@ func TestTempRoots(t *testing.T) {
 	}
 }
 
+// Who prepares a store may find another at work there; who cleans it, after it
+// was prepared, may not.
 func TestPrepareCleansUp(t *testing.T) {
 	l := layout(t)
 	for _, dir := range []string{l.StagingDir(), l.BuildsDir()} {
@@ -339,6 +341,14 @@ func TestPrepareCleansUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{l.StagingDir(), l.BuildsDir()} {
+		if _, err := os.Stat(dir + "/leftover/deep"); err != nil {
+			t.Errorf("another's work is gone: %v", err)
+		}
+	}
+	if err := l.CleanStaging(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{l.StagingDir(), l.BuildsDir(), l.SandboxesDir()} {
 		if _, err := os.Stat(dir + "/leftover"); err == nil {
 			t.Errorf("a leftover is still in %s", dir)
 		}

@@ -12,8 +12,7 @@ import (
 // Remove removes a tree and returns the bytes that it gave back. It goes by
 // directory descriptors and follows no link, so that whoever swaps a directory
 // for a link meanwhile gains nothing; it makes directories that it owns
-// writable, and crosses into no other file system. What is not there is no
-// error.
+// writable, and enters nothing that is mounted. What is not there is no error.
 func Remove(real string) (freed uint64, err error) {
 	parent, err := unix.Open(filepath.Dir(real), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -23,145 +22,112 @@ func Remove(real string) (freed uint64, err error) {
 		return 0, &os.PathError{Op: "open", Path: filepath.Dir(real), Err: err}
 	}
 	defer unix.Close(parent)
-	var st unix.Stat_t
-	if err := unix.Fstat(parent, &st); err != nil {
-		return 0, &os.PathError{Op: "stat", Path: filepath.Dir(real), Err: err}
-	}
-	r := &remover{device: st.Dev, shown: real}
-	err = r.tree(parent, filepath.Base(real))
+	r := &remover{shown: real, top: -1}
+	err = r.entry(parent, filepath.Base(real), 0)
 	return r.freed, err
 }
 
+// maxLevel bounds how many directories are open at a time.
+const maxLevel = 100
+
+// remover removes one tree. What lies deeper than maxLevel it moves to the top
+// and comes to later, so that descriptors and stack do not grow with the depth.
+// The top is a part of the tree, so that a crash leaves nothing beside it.
 type remover struct {
-	device uint64
-	shown  string
-	freed  uint64
+	shown string // the tree
+	top   int    // descriptor of the tree's own directory
+	moved int    // how many names were tried for what was moved to the top
+	freed uint64 // bytes
 }
 
-func (r *remover) fail(op, name string, err error) error {
-	return &os.PathError{Op: op, Path: r.shown + " (" + name + ")", Err: err}
+func (r *remover) fail(op, name string, level int, err error) error {
+	path := r.shown
+	if level > 0 {
+		path += "/…/" + name
+	}
+	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("remove '%s': a file system is mounted there", path)
+	}
+	return &os.PathError{Op: op, Path: path, Err: err}
 }
 
-// tree removes what name is.
-func (r *remover) tree(dirfd int, name string) error {
+// entry removes what name is, or moves it to the top.
+func (r *remover) entry(dirfd int, name string, level int) error {
 	var st unix.Stat_t
-	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		if errors.Is(err, unix.ENOENT) {
-			return nil
+	err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return r.fail("stat", name, level, err)
+	}
+	flags := 0
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if level == maxLevel {
+			return r.moveUp(dirfd, name)
 		}
-		return r.fail("stat", name, err)
+		if err := r.directory(dirfd, name, level); err != nil {
+			return err
+		}
+		flags = unix.AT_REMOVEDIR
 	}
-	if st.Dev != r.device {
-		return fmt.Errorf("remove '%s': '%s' is on another file system", r.shown, name)
+	if err := unix.Unlinkat(dirfd, name, flags); err != nil && !errors.Is(err, unix.ENOENT) {
+		return r.fail("unlink", name, level, err)
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return r.file(dirfd, name, &st)
-	}
-	return r.descend(dirfd, dirfd, name, 0)
-}
-
-func (r *remover) file(dirfd int, name string, st *unix.Stat_t) error {
-	if err := unix.Unlinkat(dirfd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-		return r.fail("unlink", name, err)
-	}
-	if st.Nlink <= 1 {
+	if st.Nlink <= 1 || flags != 0 {
 		r.freed += uint64(st.Blocks) * 512
 	}
 	return nil
 }
 
-// maxOpen bounds how many directories are open at a time.
-const maxOpen = 100
-
-// descend empties and removes a directory. Below maxOpen levels it moves
-// subdirectories to the place where all began and removes them from there, so
-// that descriptors and stack do not grow with the depth.
-func (r *remover) descend(top, dirfd int, name string, level int) error {
-	fd, err := openDir(dirfd, name)
+// directory empties one. The top fills again while it is emptied.
+func (r *remover) directory(dirfd int, name string, level int) error {
+	fd, err := openWritable(dirfd, name)
 	if err != nil {
-		return r.fail("open", name, err)
+		return r.fail("open", name, level, err)
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Dev != r.device {
-		unix.Close(fd)
-		return fmt.Errorf("remove '%s': '%s' is on another file system", r.shown, name)
+	if level > 0 {
+		defer unix.Close(fd)
+		return r.contents(fd, level)
 	}
-	dir := os.NewFile(uintptr(fd), name)
-	names, err := dir.Readdirnames(-1)
-	for _, n := range names {
-		if err != nil {
-			break
-		}
-		err = r.entry(top, fd, n, level)
+	r.top = fd
+	defer unix.Close(fd)
+	for before := -1; err == nil && before != r.moved; {
+		before = r.moved
+		err = r.contents(fd, level)
 	}
-	if cerr := dir.Close(); err == nil {
-		err = cerr
-	}
+	return err
+}
+
+func (r *remover) contents(fd, level int) error {
+	names, err := readNames(fd, r.shown)
 	if err != nil {
 		return err
 	}
-	if err := unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
-		return r.fail("rmdir", name, err)
+	for _, n := range names {
+		if err := r.entry(fd, n, level+1); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (r *remover) entry(top, fd int, name string, level int) error {
-	var st unix.Stat_t
-	if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		if errors.Is(err, unix.ENOENT) {
-			return nil
-		}
-		return r.fail("stat", name, err)
-	}
-	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-		return r.file(fd, name, &st)
-	case st.Dev != r.device:
-		return fmt.Errorf("remove '%s': '%s' is on another file system", r.shown, name)
-	case level < maxOpen:
-		return r.descend(top, fd, name, level+1)
-	}
-	up := fmt.Sprintf(".troupe-removed-%d-%d", os.Getpid(), st.Ino)
-	if err := makeWritable(fd, name); err != nil {
-		return r.fail("chmod", name, err)
-	}
-	if err := unix.Renameat(fd, name, top, up); err != nil {
-		return r.fail("rename", name, err)
-	}
-	return r.descend(top, top, up, 0)
-}
-
-// openDir opens a directory that it first makes readable, writable and
-// searchable for its owner.
-func openDir(dirfd int, name string) (int, error) {
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Openat(dirfd, name, flags, 0)
-	if errors.Is(err, unix.EACCES) {
+// moveUp gives a directory a name in the top that no file and no filled
+// directory has; whoever made the tree may have taken any.
+func (r *remover) moveUp(dirfd int, name string) error {
+	if os.Geteuid() != 0 { // the entry .. of a directory changes with its place
 		if err := makeWritable(dirfd, name); err != nil {
-			return -1, err
-		}
-		fd, err = unix.Openat(dirfd, name, flags, 0)
-	}
-	if err != nil {
-		return -1, err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err == nil && st.Mode&0o700 != 0o700 {
-		if err := unix.Fchmod(fd, st.Mode&0o7777|0o700); err != nil {
-			unix.Close(fd)
-			return -1, err
+			return r.fail("chmod", name, maxLevel, err)
 		}
 	}
-	return fd, nil
-}
-
-// makeWritable changes the mode of a directory without following a link.
-func makeWritable(dirfd int, name string) error {
-	fd, err := unix.Openat(dirfd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
+	for {
+		r.moved++
+		err := unix.Renameat(dirfd, name, r.top, fmt.Sprintf(".removed-%d", r.moved))
+		switch {
+		case err == nil, errors.Is(err, unix.ENOENT):
+			return nil
+		case !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.ENOTDIR):
+			return r.fail("rename", name, maxLevel, err)
+		}
 	}
-	defer unix.Close(fd)
-	return unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), 0o700)
 }
