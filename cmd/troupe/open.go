@@ -61,6 +61,11 @@ func openStoreWait(s *session, how access, wait bool) (*openedStore, error) {
 	if err != nil {
 		return nil, err
 	}
+	if how != readOnly { // now that nobody else is at work here
+		if err := s.location.CleanStaging(); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
 	return &openedStore{layout: s.location, db: db}, nil
 }
 

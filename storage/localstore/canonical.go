@@ -24,9 +24,9 @@ type Options struct {
 // modes 444 and 555, time 1, the service's owner, no extended attributes. It
 // goes by descriptors and follows no link.
 func Canonicalise(real string, o Options) error {
-	dirfd, err := unix.Open(filepath.Dir(real), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dirfd, err := openParent(real)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: filepath.Dir(real), Err: err}
+		return err
 	}
 	defer unix.Close(dirfd)
 	c := canonicaliser{Options: o, uid: os.Geteuid(), gid: os.Getegid()}

@@ -3,12 +3,23 @@ package localstore
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
 const directoryFlags = unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// openParent opens the directory that a tree lies in, which is ours and may be
+// named through links.
+func openParent(real string) (int, error) {
+	fd, err := unix.Open(filepath.Dir(real), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: filepath.Dir(real), Err: err}
+	}
+	return fd, nil
+}
 
 // openHere opens a directory that is an entry of another, on the same mount: a
 // link, and what is mounted on the name, are refused (ENOTDIR or ELOOP, EXDEV).

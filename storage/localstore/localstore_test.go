@@ -94,6 +94,9 @@ func TestCanonicaliseRemovesAttributes(t *testing.T) {
 	if n, err := unix.Listxattr(file, make([]byte, 1000)); err != nil || n != 0 {
 		t.Fatal(n, err)
 	}
+	if _, err := localstore.Remove(top); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestCanonicaliseRefuses(t *testing.T) {

@@ -3,24 +3,23 @@ package localstore
 import (
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
-
-	"troupe/storage/nar"
 )
 
 // Move renames a tree; nothing may be at the new place. A directory that is not
 // writable is made so for the moment of the rename, which an ordinary user
-// needs. Between file systems it copies, and gives up times and owners.
+// needs. To another file system it copies, with modes, times and, as root,
+// owners.
 func Move(from, to string) error {
 	err := rename(from, to)
 	if errors.Is(err, unix.EACCES) {
 		err = moveReadOnly(from, to)
 	}
 	if errors.Is(err, unix.EXDEV) {
-		err = copyTree(from, to)
+		err = copyAway(from, to)
 	}
 	if err != nil {
 		return fmt.Errorf("move '%s' to '%s': %w", from, to, err)
@@ -29,7 +28,24 @@ func Move(from, to string) error {
 }
 
 func rename(from, to string) error {
-	return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		return renameLooking(from, to)
+	}
+	return err
+}
+
+// renameLooking is for file systems that cannot promise to replace nothing
+// (NFS, older ZFS). Two that rename to the same store path hold its lock.
+func renameLooking(from, to string) error {
+	_, err := os.Lstat(to)
+	if err == nil {
+		return unix.EEXIST
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return unix.Rename(from, to)
 }
 
 func moveReadOnly(from, to string) error {
@@ -46,12 +62,14 @@ func moveReadOnly(from, to string) error {
 	return os.Chmod(to, st.Mode())
 }
 
-func copyTree(from, to string) error {
-	r, w := io.Pipe()
-	go func() { w.CloseWithError(nar.Dump(w, from)) }()
-	if err := nar.Restore(r, to); err != nil {
-		r.CloseWithError(err)
+// copyAway leaves nothing at the new place when it fails.
+func copyAway(from, to string) error {
+	if err := copyTree(from, to); err != nil {
 		return err
+	}
+	if err := copyMetadata(from, to); err != nil {
+		_, rerr := Remove(to)
+		return errors.Join(err, rerr)
 	}
 	_, err := Remove(from)
 	return err

@@ -14,12 +14,12 @@ import (
 // for a link meanwhile gains nothing; it makes directories that it owns
 // writable, and enters nothing that is mounted. What is not there is no error.
 func Remove(real string) (freed uint64, err error) {
-	parent, err := unix.Open(filepath.Dir(real), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	parent, err := openParent(real)
 	if errors.Is(err, unix.ENOENT) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, &os.PathError{Op: "open", Path: filepath.Dir(real), Err: err}
+		return 0, err
 	}
 	defer unix.Close(parent)
 	r := &remover{shown: real, top: -1}
