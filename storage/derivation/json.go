@@ -79,7 +79,29 @@ func encodeJSON(v any) ([]byte, error) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	err := e.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
+	return rawSeparators(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), err
+}
+
+// rawSeparators writes U+2028 and U+2029 as they are, as Nix does; the encoder
+// of the standard library always escapes them.
+func rawSeparators(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] != '\\':
+			out = append(out, text[i])
+		case bytes.HasPrefix(text[i:], []byte(`\u2028`)):
+			out = append(out, "\u2028"...)
+			i += 5
+		case bytes.HasPrefix(text[i:], []byte(`\u2029`)):
+			out = append(out, "\u2029"...)
+			i += 5
+		default:
+			out = append(out, text[i], text[i+1])
+			i++
+		}
+	}
+	return out
 }
 
 // sortedJSON is the same value with the keys of objects in order and no blanks;

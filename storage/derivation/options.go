@@ -72,7 +72,12 @@ func (a plainAttributes) bool(name string) (bool, bool, error) {
 
 func (a plainAttributes) words(name string) ([]string, bool, error) {
 	v, set := a[name]
-	return strings.Fields(v), set, nil
+	return fields(v), set, nil
+}
+
+// fields splits where Nix does: at blanks of ASCII, and no others.
+func fields(s string) []string {
+	return strings.FieldsFunc(s, func(c rune) bool { return strings.ContainsRune(" \t\n\r", c) })
 }
 
 type structuredAttributes map[string]json.RawMessage
@@ -146,14 +151,14 @@ func (r *optionReader) plain(d *Derivation, o *Options) {
 
 // graphPairs reads "name path name path …".
 func (r *optionReader) graphPairs(s string) map[string][]storepath.Path {
-	words := strings.Fields(s)
+	words := fields(s)
 	if len(words)%2 != 0 {
 		r.fail(fmt.Errorf("odd number of tokens in 'exportReferencesGraph': '%s'", s))
 		return nil
 	}
 	graphs := map[string][]storepath.Path{}
 	for pair := range slices.Chunk(words, 2) {
-		graphs[pair[0]] = append(graphs[pair[0]], r.inside(pair[1]))
+		graphs[pair[0]] = []storepath.Path{r.inside(pair[1])} // the last of a name wins
 	}
 	return graphs
 }
@@ -176,7 +181,7 @@ func (r *optionReader) references(a attributes, name string) []outputcheck.Refer
 	}
 	refs := []outputcheck.Reference{}
 	for _, w := range words {
-		if p, _, err := r.dir.ParseInside(w); err == nil {
+		if p, err := r.dir.Parse(w); err == nil {
 			refs = append(refs, outputcheck.Reference{Path: p})
 		} else {
 			refs = append(refs, outputcheck.Reference{Output: w})
@@ -243,8 +248,7 @@ func (r *optionReader) structuredGraphs(raw json.RawMessage) map[string][]storep
 	}
 	var all map[string]any
 	if err := json.Unmarshal(raw, &all); err != nil {
-		r.fail(fmt.Errorf("attribute 'exportReferencesGraph' must be an object"))
-		return nil
+		return nil // Nix ignores what is no object
 	}
 	graphs := map[string][]storepath.Path{}
 	for name, v := range all {
