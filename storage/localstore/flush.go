@@ -2,6 +2,7 @@ package localstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,9 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// flushOneByOne is how many files are flushed one at a time. An fsync of a small
-// new file costs about a millisecond, one syncfs as much as everything that is
-// dirty on the file system, whoever wrote it.
+// flushOneByOne is how many files are flushed one at a time. On ext4 an fsync
+// of a small new file takes 0.2 ms; a syncfs takes 0.3 ms and 0.3 ms for each
+// megabyte that anybody has not written back. For 16 files that is 3 ms against
+// 0.5 ms on a quiet machine and 60 ms beside a build that wrote 200 MB; for
+// 1,000 files it is 180 ms or more against 15 and 65 ms.
 const flushOneByOne = 16
 
 // Flush makes trees durable: their contents, and their names in the store.
@@ -19,21 +22,25 @@ func (l Layout) Flush(reals ...string) error {
 	if len(reals) == 0 {
 		return nil
 	}
-	files, few := collectFiles(reals)
-	if !few {
-		return l.flushAll()
+	files, err := collectFiles(reals)
+	switch {
+	case errors.Is(err, errTooMany):
+		err = l.flushAll()
+	case err == nil:
+		err = flushEach(append(files, l.RealStoreDir()+"/.")) // which may be a link
 	}
-	for _, f := range append(files, l.RealStoreDir()) {
-		if err := flushOne(f); err != nil {
-			return err
-		}
+	if err != nil {
+		return fmt.Errorf("flush store: %w", err)
 	}
 	return nil
 }
 
-// collectFiles lists what has to be flushed, or says that it is too much.
-func collectFiles(reals []string) (files []string, few bool) {
-	tooMany := errors.New("too many")
+// errTooMany ends a listing.
+var errTooMany = errors.New("too many files to flush them one by one")
+
+// collectFiles lists what has a contents of its own; links lie in their
+// directory.
+func collectFiles(reals []string) (files []string, err error) {
 	for _, real := range reals {
 		err := filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
@@ -43,23 +50,28 @@ func collectFiles(reals []string) (files []string, few bool) {
 				files = append(files, path)
 			}
 			if len(files) > flushOneByOne {
-				return tooMany
+				return errTooMany
 			}
 			return nil
 		})
-		if err != nil { // what cannot be listed is flushed with all else
-			return nil, false
+		if err != nil {
+			return nil, err
 		}
 	}
-	return files, true
+	return files, nil
 }
 
-func flushOne(path string) error {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return err
+func flushEach(files []string) error {
+	for _, path := range files {
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return nil
 }
 
 func (l Layout) flushAll() error {
