@@ -97,7 +97,13 @@ func (b *boxBuilder) devices() {
 // builder makes its outputs. A link is made again, as a mount would follow it.
 func (b *boxBuilder) store() {
 	dir := string(b.r.StoreDir)
-	b.dir(dir)
+	if within(dir, "/tmp") {
+		for _, d := range append(parents(dir), dir)[1:] {
+			b.s.Tmp.Dirs = append(b.s.Tmp.Dirs, Dir{d[len("/tmp"):], 0o755})
+		}
+	} else {
+		b.dir(dir)
+	}
 	b.mount(Mount{Kind: Scratch, Target: dir})
 	for _, p := range b.r.Inputs {
 		real := b.r.Real(p)

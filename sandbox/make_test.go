@@ -63,6 +63,8 @@ func change(t *testing.T, r *sandbox.Request, what string, vals []string) {
 		r.Policy.Diverted = true
 	case "no-user-namespaces":
 		r.Policy.UserNamespaces = false
+	case "store":
+		r.StoreDir = storepath.Dir(vals[0])
 	case "shared":
 		r.Shared = true
 	case "fixed":

@@ -26,6 +26,7 @@ type Spec struct {
 	Boxed  bool
 	Root   Tree
 	Store  Tree
+	Tmp    Tree    // in the build's own /tmp: mount points, for a store that lies there
 	Mounts []Mount // in order; targets are below the root
 
 	FilterSyscalls bool
@@ -114,6 +115,10 @@ func (s Spec) String() string {
 	b.WriteString(s.Root.String())
 	line("store")
 	b.WriteString(s.Store.String())
+	if len(s.Tmp.Dirs) > 0 {
+		line("tmp")
+		b.WriteString(s.Tmp.String())
+	}
 	line("mounts")
 	for _, m := range s.Mounts {
 		line("  %s %s -> %s %q read-only=%v", m.Kind, m.Source, m.Target, m.Options, m.ReadOnly)

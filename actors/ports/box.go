@@ -28,6 +28,9 @@ func (b *build) hostTmp() string { return filepath.Join(b.dir, "tmp") }
 
 // makeBox fills in the sandbox.
 func (p *Builds) makeBox(b *build) (err error) {
+	if err := linux.MakeTree(b.hostTmp(), b.spec.Tmp); err != nil {
+		return err
+	}
 	if err := linux.MakeTree(b.places.Store, b.spec.Store); err != nil {
 		return err
 	}
