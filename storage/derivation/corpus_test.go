@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -138,5 +139,44 @@ func BenchmarkCheck(b *testing.B) {
 		if good, wrong := check(files); good != len(files) {
 			b.Fatal(fmt.Sprint(wrong))
 		}
+	}
+}
+
+// testdata/show/nix-2.34.8.json is what "nix derivation show -r" of Nix 2.34.8
+// prints for the derivations beside it.
+func TestShowLikeNix(t *testing.T) {
+	names, err := filepath.Glob("testdata/show/*.drv")
+	if err != nil || len(names) != 3 {
+		t.Fatal(names, err)
+	}
+	var got strings.Builder
+	err = derivation.WriteJSON(&got, func(yield func(storepath.Path, *derivation.Derivation) bool) {
+		for _, name := range names {
+			p, err := storepath.ParseBase(filepath.Base(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := derivation.Parse("/nix/store", strings.TrimSuffix(p.Name(), ".drv"), data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !yield(p, d) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("testdata/show/nix-2.34.8.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("got\n%s\nNix prints\n%s", got.String(), want)
 	}
 }
