@@ -44,6 +44,7 @@ type Process struct {
 	id       string
 	began    time.Time
 	started  chan error // one value: whether the stage was forked
+	forked   bool       // that value was nil; guarded by the launcher's mu
 	exited   chan struct{}
 	exit     Exit
 }
@@ -117,7 +118,10 @@ func (l *Launcher) launch(steps []early.Step, s sandbox.Spec, output, extra *os.
 		return nil, err
 	}
 	defer status.Close()
-	p := l.register()
+	p, err := l.register()
+	if err != nil {
+		return nil, errors.Join(err, theirs.Close())
+	}
 	err = l.send(p.id, s, output, text, theirs, extra)
 	if cerr := theirs.Close(); err == nil {
 		err = cerr
@@ -137,16 +141,16 @@ func (l *Launcher) launch(steps []early.Step, s sandbox.Spec, output, extra *os.
 	return nil, stageError(string(said))
 }
 
-func (l *Launcher) register() *Process {
+func (l *Launcher) register() (*Process, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil, l.err
+	}
 	l.next++
 	p := &Process{launcher: l, id: strconv.Itoa(l.next), began: time.Now(), started: make(chan error, 1), exited: make(chan struct{})}
 	l.children[p.id] = p
-	if l.err != nil {
-		p.started <- l.err
-	}
-	return p
+	return p, nil
 }
 
 func (l *Launcher) forget(id string) *Process {
@@ -207,6 +211,7 @@ func (l *Launcher) answer(s early.Step) {
 	case "started":
 		l.mu.Lock()
 		p := l.children[id]
+		p.forked = true
 		l.mu.Unlock()
 		p.PID = number(s.Args[1])
 		p.started <- nil
@@ -244,12 +249,12 @@ func (l *Launcher) lost() {
 	defer l.mu.Unlock()
 	l.err = errLost
 	for _, p := range l.children {
-		select {
-		case p.started <- errLost:
-		default:
-			p.exit = Exit{Code: -1, Signal: int(syscall.SIGKILL), Wall: time.Since(p.began)}
-			close(p.exited)
+		if !p.forked {
+			p.started <- errLost
+			continue
 		}
+		p.exit = Exit{Code: -1, Signal: int(syscall.SIGKILL), Wall: time.Since(p.began)}
+		close(p.exited)
 	}
 	l.children = map[string]*Process{}
 }
