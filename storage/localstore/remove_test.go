@@ -38,18 +38,22 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// deepTree makes directories that no path can name, each beside a file, and
-// names of the kind that the removal may want to use itself.
+// deepTree makes directories that no path can name.
 func deepTree(t *testing.T, levels int) string {
 	t.Helper()
 	top := filepath.Join(tempDir(t), "top")
 	if err := os.Mkdir(top, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 10 {
-		treeAt(t, top, map[string]string{fmt.Sprintf(".removed-%d", 2*i): "x", fmt.Sprintf(".removed-%d/full", 2*i+1): "x"})
-	}
-	fd, err := unix.Open(top, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	chain(t, top, levels)
+	return top
+}
+
+// chain makes levels of directories in dir, some of which their owner cannot
+// change.
+func chain(t *testing.T, dir string, levels int) {
+	t.Helper()
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +65,7 @@ func deepTree(t *testing.T, levels int) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i%7 == 0 { // one that its owner cannot change
+		if i%7 == 0 {
 			err = unix.Fchmod(fd, 0o500)
 		}
 		if err := errors.Join(err, unix.Close(fd)); err != nil {
@@ -72,7 +76,25 @@ func deepTree(t *testing.T, levels int) string {
 	if err := unix.Close(fd); err != nil {
 		t.Fatal(err)
 	}
-	return top
+}
+
+// Whoever made the tree has taken the names that the removal would use.
+func TestRemoveNamesTaken(t *testing.T) {
+	top := filepath.Join(tempDir(t), "top")
+	for i := range 8 {
+		name := fmt.Sprintf(".removed-%d", i+1)
+		if i%2 == 0 {
+			name += "/full"
+		}
+		treeAt(t, top, map[string]string{name: "x", fmt.Sprintf("chain-%d", i): "/"})
+		chain(t, fmt.Sprintf("%s/chain-%d", top, i), 103)
+	}
+	if _, err := localstore.Remove(top); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(top)); err != nil || len(left) > 0 {
+		t.Fatal(left, err)
+	}
 }
 
 // A tree of 10,000 levels goes with far fewer descriptors.
@@ -108,6 +130,10 @@ func TestRemoveDeep(t *testing.T) {
 func TestRemoveUnderAttack(t *testing.T) {
 	sentinel := tree(t, map[string]string{"a": "precious", "b": "precious", "deep/c": "precious"})
 	dir := tempDir(t)
+	toSentinel, err := filepath.Rel(dir+"/0", sentinel) // an absolute link would also be a way to another mount
+	if err != nil {
+		t.Fatal(err)
+	}
 	var target atomic.Pointer[string] // the tree under attack; "" ends it
 	var swaps int
 	var attack sync.WaitGroup
@@ -127,7 +153,7 @@ func TestRemoveUnderAttack(t *testing.T) {
 	for i := 0; tried < tries(); i++ {
 		top := fmt.Sprintf("%s/%d", dir, i)
 		treeAt(t, top, map[string]string{"victim/a": "1", "victim/b": "2", "victim/deep/c": "3"})
-		if err := os.Symlink(sentinel, top+"-link"); err != nil {
+		if err := os.Symlink(toSentinel, top+"-link"); err != nil {
 			t.Fatal(err)
 		}
 		target.Store(&top)
