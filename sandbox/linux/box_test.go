@@ -59,11 +59,6 @@ func boxRequest(t testing.TB, more map[string]string) sandbox.Request {
 	return r
 }
 
-func makeFixed(r *sandbox.Request) {
-	r.Derivation.Outputs[0].Kind = derivation.Fixed
-	r.Derivation.Outputs[0].Hash = nixhash.Sum(nixhash.SHA256, nil)
-}
-
 // openDir is a directory that every user can see.
 func openDir(t testing.TB) string {
 	t.Helper()
