@@ -10,7 +10,6 @@ import (
 	"troupe/sandbox"
 	"troupe/sandbox/linux"
 	"troupe/storage/derivation"
-	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
 
