@@ -112,12 +112,13 @@ func (c *canonicaliser) mend(fd int, st *unix.Stat_t) error {
 	if err := removeAttributes(fd, st); err != nil {
 		return err
 	}
-	if int(st.Uid) != c.uid || int(st.Gid) != c.gid {
+	foreign := int(st.Uid) != c.uid || int(st.Gid) != c.gid
+	if foreign { // before the mode, which its owner could change back
 		if err := unix.Fchownat(fd, "", c.uid, c.gid, unix.AT_EMPTY_PATH); err != nil {
 			return os.NewSyscallError("chown", err)
 		}
 	}
-	if mode := canonicalMode(st.Mode); !link && (st.Mode&0o7777 != mode || st.Mode&0o700 != 0o700) {
+	if mode := canonicalMode(st.Mode); !link && (foreign || st.Mode&0o7777 != mode || st.Mode&0o700 != 0o700) {
 		if err := unix.Chmod(procPath(fd), mode); err != nil {
 			return os.NewSyscallError("chmod", err)
 		}
