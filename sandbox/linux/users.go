@@ -79,27 +79,6 @@ func members(file, group string) ([]string, error) {
 	return nil, lines.Err()
 }
 
-// KillUser kills every process of a user and returns when none is left.
-func (l *Launcher) KillUser(uid int) error {
-	if uid == 0 || uid == os.Getuid() || uid == os.Geteuid() {
-		return fmt.Errorf("kill processes of user %d: that is the service's own user", uid)
-	}
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	steps := []early.Step{{Op: "group", Args: []string{strconv.Itoa(uid), ""}}, {Op: "user", Args: []string{strconv.Itoa(uid)}}, {Op: "kill-all"}}
-	p, err := l.launch(steps, sandbox.Spec{}, null, nil)
-	if err != nil {
-		return fmt.Errorf("kill processes of user %d: %w", uid, err)
-	}
-	if e := p.Wait(); e.Code != 0 {
-		return fmt.Errorf("kill processes of user %d: exit code %d, signal %d", uid, e.Code, e.Signal)
-	}
-	return nil
-}
-
 // HasUserNamespaces reports whether this machine gives user namespaces, by
 // making one.
 func (l *Launcher) HasUserNamespaces() (bool, error) {
