@@ -10,6 +10,7 @@ import (
 	"troupe/sandbox"
 	"troupe/sandbox/linux"
 	"troupe/storage/derivation"
+	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
 
@@ -56,6 +57,11 @@ func boxRequest(t testing.TB, more map[string]string) sandbox.Request {
 		r.OutsideUID, r.OutsideGID = testUID, testUID
 	}
 	return r
+}
+
+func makeFixed(r *sandbox.Request) {
+	r.Derivation.Outputs[0].Kind = derivation.Fixed
+	r.Derivation.Outputs[0].Hash = nixhash.Sum(nixhash.SHA256, nil)
 }
 
 // openDir is a directory that every user can see.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -99,7 +98,7 @@ func (l *Launcher) Start(s sandbox.Spec, at Places, extra *os.File) (*Process, e
 	defer slave.Close()
 	p, err := l.launch(program(s, at, l.filter), s, slave, extra)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start builder: %w", explain(err)), output.Close())
+		return nil, errors.Join(fmt.Errorf("start builder: %w", explain(err, s.Spaces)), output.Close())
 	}
 	p.Output = output
 	return p, nil
@@ -216,7 +215,7 @@ func (l *Launcher) answer(s early.Step) {
 		p.PID = number(s.Args[1])
 		p.started <- nil
 	case "failed":
-		l.forget(id).started <- errors.New("fork: " + s.Args[1])
+		l.forget(id).started <- stageError(s.Args[1])
 	case "exited":
 		l.forget(id).ended(s.Args[1:])
 	}
@@ -270,32 +269,6 @@ func (p *Process) Wait() Exit {
 func (p *Process) Kill() error {
 	request := early.Encode([]early.Step{{Op: "kill", Args: []string{p.id}}})
 	return os.NewSyscallError("sendmsg", unix.Sendmsg(int(p.launcher.socket.Fd()), request, nil, nil, 0))
-}
-
-// stageError makes an error of what a stage said: a number and a text.
-func stageError(said string) error {
-	code, text, _ := strings.Cut(said, " ")
-	if n := number(code); n != 0 {
-		return &setupError{text: text, errno: syscall.Errno(n)}
-	}
-	return errors.New(text)
-}
-
-type setupError struct {
-	text  string
-	errno syscall.Errno
-}
-
-func (e *setupError) Error() string { return e.text }
-func (e *setupError) Unwrap() error { return e.errno }
-
-// explain says what a person can do about an error.
-func explain(err error) error {
-	var setup *setupError
-	if errors.As(err, &setup) && !strings.HasPrefix(setup.text, "exec ") && errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("%w (the kernel refuses a part of the sandbox; it is not built with less; 'sandbox = false' builds without)", err)
-	}
-	return err
 }
 
 // memoryFile is a file without a name that holds b.

@@ -3,6 +3,7 @@ package linux_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -244,9 +245,9 @@ func TestKillUser(t *testing.T) {
 }
 
 func BenchmarkPlain(b *testing.B) {
-	l := launcher(b)
+	l, shell := launcher(b), static(b)
 	for b.Loop() {
-		p, err := l.Start(sandbox.Spec{Builder: static(b), Args: []string{"true"}, Dir: "/", Identity: ownIdentity()}, linux.Places{}, nil)
+		p, err := l.Start(sandbox.Spec{Builder: shell, Args: []string{"true"}, Dir: "/", Identity: ownIdentity()}, linux.Places{}, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -256,15 +257,27 @@ func BenchmarkPlain(b *testing.B) {
 }
 
 func BenchmarkSandbox(b *testing.B) {
-	l := launcher(b)
-	s, places := boxed(b, "exit 0")
-	for b.Loop() {
-		p, err := l.Start(s, places, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		p.Wait()
-		p.Output.Close()
+	for _, inputs := range []int{0, 50, 500} {
+		b.Run(fmt.Sprintf("%d-inputs", inputs), func(b *testing.B) {
+			l := launcher(b)
+			s, places := boxed(b, "exit 0")
+			input := openDir(b)
+			for i := range inputs {
+				dir := fmt.Sprintf("/bin/%d", i)
+				if err := os.Mkdir(places.Root+dir, 0o755); err != nil {
+					b.Fatal(err)
+				}
+				s.Mounts = append(s.Mounts, sandbox.Mount{Kind: sandbox.Bind, Source: input, Target: dir, ReadOnly: true})
+			}
+			for b.Loop() {
+				p, err := l.Start(s, places, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				p.Wait()
+				p.Output.Close()
+			}
+		})
 	}
 }
 

@@ -34,6 +34,9 @@ func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
 	if s.Personality != 0 {
 		p.add("personality", strconv.Itoa(s.Personality))
 	}
+	if s.OwnSockets && scopesSockets() {
+		p.add("own-sockets") // while it may without giving up new privileges
+	}
 	p.identity(s.Identity)
 	p.add("chdir", s.Dir)    // as the builder: the directory is its own
 	p.add("die-with-parent") // after the change of user, which takes it back

@@ -27,12 +27,14 @@ func openTerminal(id sandbox.Identity) (master, slave *os.File, err error) {
 	}
 	name := fmt.Sprintf("/dev/pts/%d", number)
 	sfd, err := unix.Open(name, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err == nil {
-		err = setUpTerminal(sfd, id)
-	}
 	if err != nil {
 		unix.Close(fd)
 		return nil, nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	if err := setUpTerminal(sfd, id); err != nil {
+		unix.Close(fd)
+		unix.Close(sfd)
+		return nil, nil, fmt.Errorf("set up terminal %s: %w", name, err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil { // so that a read can be interrupted
 		return nil, nil, err
@@ -55,7 +57,7 @@ func setUpTerminal(fd int, id sandbox.Identity) error {
 		return nil
 	}
 	if err := unix.Fchown(fd, id.OutsideUID, 0); err != nil {
-		return err
+		return os.NewSyscallError("fchown", err)
 	}
-	return unix.Fchmod(fd, 0o600)
+	return os.NewSyscallError("fchmod", unix.Fchmod(fd, 0o600))
 }

@@ -90,11 +90,12 @@ func (l *Launcher) HasUserNamespaces() (bool, error) {
 	spec := sandbox.Spec{Spaces: sandbox.Namespaces{User: true}, Identity: sandbox.Identity{
 		UID: 1000, GID: 100, OutsideUID: os.Geteuid(), OutsideGID: os.Getegid()}}
 	p, err := l.launch([]early.Step{{Op: "end"}}, spec, null, nil)
-	if errors.Is(err, errLost) {
-		return false, err
+	var setup *setupError
+	if errors.As(err, &setup) && refusesNamespaces(setup.errno) {
+		return false, nil
 	}
 	if err != nil {
-		return false, nil
+		return false, err
 	}
 	p.Wait()
 	return true, nil

@@ -19,6 +19,10 @@ const (
 	oPath           = 0x200000
 	atEmptyPath     = 0x1000
 	getPersona      = 0xffffffff
+
+	sysLandlockCreateRuleset = 444 // on every architecture
+	sysLandlockRestrictSelf  = 446 // on every architecture
+	scopeAbstractSockets     = 1
 )
 
 func prctl(option, value uintptr) error {
@@ -164,6 +168,19 @@ func seccomp(filter []byte) error {
 		first  unsafe.Pointer
 	}{length: uint16(len(filter) / 8), first: unsafe.Pointer(&filter[0])}
 	_, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetSeccomp, seccompFilter, uintptr(unsafe.Pointer(&program)), 0, 0, 0)
+	return failure(e)
+}
+
+// ownSockets makes a Landlock domain from which abstract sockets that others have
+// made cannot be reached.
+func ownSockets() error {
+	rules := struct{ files, net, scoped uint64 }{scoped: scopeAbstractSockets}
+	fd, _, e := syscall.RawSyscall(sysLandlockCreateRuleset, uintptr(unsafe.Pointer(&rules)), unsafe.Sizeof(rules), 0)
+	if e != 0 {
+		return e
+	}
+	_, _, e = syscall.RawSyscall(sysLandlockRestrictSelf, fd, 0, 0)
+	syscall.Close(int(fd))
 	return failure(e)
 }
 

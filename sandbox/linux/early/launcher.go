@@ -91,7 +91,7 @@ func (c *children) start(a []string, fds []int) {
 	}
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{StageName}, attr)
 	if err != nil {
-		answer("failed", a[0], err.Error())
+		answer("failed", a[0], failureText("fork", err))
 		return
 	}
 	c.mu.Lock()

@@ -57,14 +57,17 @@ func describe(s Step) string {
 }
 
 func report(what string, err error) {
-	text := what + ": " + err.Error()
-	if e, ok := err.(syscall.Errno); ok {
-		text = Itoa(int(e)) + " " + text
-	} else {
-		text = "0 " + text
-	}
 	// Nobody else could be told that this does not work.
-	syscall.Write(StatusFD, []byte(text))
+	syscall.Write(StatusFD, []byte(failureText(what, err)))
+}
+
+// failureText is the number of an error, or 0, and what it was.
+func failureText(what string, err error) string {
+	number := 0
+	if e, ok := err.(syscall.Errno); ok {
+		number = int(e)
+	}
+	return Itoa(number) + " " + what + ": " + err.Error()
 }
 
 // self is this program, opened by "open-self".
@@ -112,6 +115,8 @@ func perform(s Step) error {
 		return prctl(prSetNoNewPrivs, 1)
 	case "die-with-parent":
 		return prctl(syscall.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL))
+	case "own-sockets":
+		return ownSockets()
 	case "drop-capabilities":
 		return dropCapabilities()
 	case "seccomp": // program

@@ -23,6 +23,9 @@ func main() {
 	switch os.Args[1] {
 	case "connect":
 		say("connect", connect(os.Args[2]))
+	case "listen":
+		say("listening", listen(os.Args[2]))
+		unix.Pause()
 	case "files":
 		setidBits()
 		attributes()
@@ -222,6 +225,18 @@ func inNamespace(what string) {
 		say("a user namespace", err)
 	}
 	os.Stdout.Write(out)
+}
+
+// listen makes a socket that has no file, and leaves it open.
+func listen(name string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: "@" + name})
+	}
+	if err == nil {
+		err = unix.Listen(fd, 1)
+	}
+	return err
 }
 
 // connect tries to reach a socket that has no file.
