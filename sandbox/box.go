@@ -63,7 +63,11 @@ func (b *boxBuilder) identityFiles() {
 	b.file("/etc/passwd", fmt.Sprintf("root:x:0:0:Nix build user:%s:/noshell\nnixbld:x:%d:%d:Nix build user:%s:/noshell\nnobody:x:65534:65534:Nobody:/:/noshell\n",
 		home, id.UID, id.GID, home))
 	b.file("/etc/group", fmt.Sprintf("root:x:0:\nnixbld:!:%d:\nnogroup:x:65534:\n", id.GID))
-	b.file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+	hosts := "127.0.0.1 localhost\n::1 localhost\n"
+	if !b.s.Spaces.Net && b.r.Policy.Hosts != "" {
+		hosts = b.r.Policy.Hosts
+	}
+	b.file("/etc/hosts", hosts)
 	if b.s.Spaces.Net {
 		return
 	}

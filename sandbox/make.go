@@ -41,6 +41,7 @@ type Policy struct {
 	Own      []HostPath
 	Resolver string // text of resolv.conf, for builds with network
 	Services string // text of /etc/services, for the same
+	Hosts    string // text of /etc/hosts, for the same; "": only this machine
 }
 
 // HostPath is a path of the host and where a builder sees it.
@@ -133,6 +134,7 @@ func Make(r Request) (Spec, error) {
 		return Spec{}, fmt.Errorf("a sandbox for '%s' needs user namespaces, which this machine does not give; 'sandbox = false' builds without one", r.StoreDir.Join(r.Path))
 	}
 	s.Spaces = Namespaces{PID: true, Mount: true, Net: !r.Derivation.IsFixed(), IPC: true, UTS: true, User: r.Policy.UserNamespaces}
+	s.OwnSockets = !s.Spaces.Net
 	s.Host, s.Domain = "localhost", "(none)"
 	if s.Spaces.User {
 		s.Identity.UID, s.Identity.GID, s.Identity.Groups = insideUID, insideGID, nil

@@ -29,6 +29,9 @@ type Spec struct {
 	Tmp    Tree    // in the build's own /tmp: mount points, for a store that lies there
 	Mounts []Mount // in order; targets are below the root
 
+	// OwnSockets says that abstract sockets of others, which a network namespace
+	// would hide, cannot be connected to. Kernels before 6.12 cannot do that.
+	OwnSockets     bool
 	FilterSyscalls bool
 	AllowSetuid    bool // programs may gain privileges
 	Personality    int  // bits to add to the kernel's default
@@ -111,6 +114,7 @@ func (s Spec) String() string {
 	if !s.Boxed {
 		return b.String()
 	}
+	line("own-sockets %v", s.OwnSockets)
 	line("root")
 	b.WriteString(s.Root.String())
 	line("store")

@@ -49,6 +49,7 @@ func main() {
 	if code, ran := runBuiltin(); ran {
 		os.Exit(code)
 	}
+	syscall.Umask(0o022) // as Nix: what a store holds can be read
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:])
 	stop()

@@ -38,6 +38,9 @@ func makeTree(dir string, t sandbox.Tree) error {
 		if err := os.WriteFile(p, []byte(f.Content), 0o644); err != nil {
 			return err
 		}
+		if err := os.Chmod(p, 0o644); err != nil {
+			return err
+		}
 		if f.Content == "" {
 			empty = p
 		}

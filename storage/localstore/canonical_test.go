@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -200,7 +201,7 @@ func TestCanonicaliseUnderAttack(t *testing.T) {
 		}
 	}
 	t.Logf("%d swaps", swaps)
-	if swaps == 0 {
+	if swaps == 0 && runtime.NumCPU() > 1 { // on one, the attacker may get no turn
 		t.Error("the attack never took place")
 	}
 }

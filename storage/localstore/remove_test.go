@@ -177,7 +177,7 @@ func TestRemoveUnderAttack(t *testing.T) {
 	target.Store(new(string))
 	attack.Wait()
 	t.Logf("%d tries, %d swaps", tried, swaps)
-	if swaps == 0 {
+	if swaps == 0 && runtime.NumCPU() > 1 { // on one, the attacker may get no turn
 		t.Error("the attack never took place")
 	}
 }

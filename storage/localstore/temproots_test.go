@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -118,6 +119,7 @@ func TestTempRootsAreNeverStale(t *testing.T) {
 				unlocked <- seen
 				return
 			default:
+				runtime.Gosched()
 			}
 			if f, err := os.Open(rootsFile(l)); err == nil {
 				if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {

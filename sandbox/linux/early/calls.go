@@ -194,6 +194,22 @@ func killAll() error {
 	return err
 }
 
+// defaultSignals lets no signal be ignored because the service ignores it:
+// that alone would survive an exec.
+func defaultSignals() error {
+	var action [4]uint64 // struct sigaction: the default, no flags, nothing blocked
+	for signal := uintptr(1); signal <= 64; signal++ {
+		if signal == uintptr(syscall.SIGKILL) || signal == uintptr(syscall.SIGSTOP) {
+			continue
+		}
+		_, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, signal, uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+		if e != 0 {
+			return e
+		}
+	}
+	return nil
+}
+
 // dropCapabilities gives up those that a stage keeps across its own exec.
 func dropCapabilities() error {
 	header := struct{ version, pid uint32 }{version: 0x20080522} // the newest: two words a set

@@ -128,6 +128,9 @@ func perform(s Step) error {
 	case "kill-all": // that this user may
 		return killAll()
 	case "exec": // path, number of arguments, arguments, environment
+		if err := defaultSignals(); err != nil {
+			return err
+		}
 		n := atoi(a[1])
 		return syscall.Exec(a[0], a[2:2+n], a[2+n:])
 	case "open-self":
