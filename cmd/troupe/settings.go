@@ -74,7 +74,7 @@ func sandboxPolicy(s *session, userns bool) sandbox.Policy {
 		Features: c.SystemFeatures, FilterSyscalls: c.FilterSyscalls, AllowSetuid: c.AllowNewPrivileges, Linux26: c.ImpersonateLinux26,
 		UserNamespaces: userns, Diverted: s.location.Root != "",
 		KVM:      unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil,
-		Resolver: textOf("/etc/resolv.conf"), Services: textOf("/etc/services"),
+		Resolver: textOf("/etc/resolv.conf"), Services: textOf("/etc/services"), Hosts: textOf("/etc/hosts"),
 	}
 	for _, h := range c.SandboxPaths {
 		p.Paths = append(p.Paths, sandbox.HostPath{Inside: h.Inside, Outside: h.Outside, Optional: h.Optional})
