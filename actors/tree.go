@@ -18,13 +18,19 @@ import (
 	"troupe/messages"
 )
 
-// Settings are what the machines of a tree decide by.
+// Machines are what the machines of a tree decide by. A journal's header has
+// them, so that its steps can be taken again.
+type Machines struct {
+	Goal    goal.Policy
+	Store   store.Policy
+	MaxJobs int
+	Users   []messages.BuildUser
+	NoUsers string // why there are none, where there are none
+}
+
+// Settings are what a tree is made of.
 type Settings struct {
-	Goal     goal.Policy
-	Store    store.Policy
-	MaxJobs  int
-	Users    []messages.BuildUser
-	NoUsers  string // why there are none, where there are none
+	Machines
 	Services ports.Services
 	Observe  func(messages.Message) // hears GoalChanged, GoalLine and GoalEnded
 	Journal  host.Journal           // nil: none
@@ -51,8 +57,17 @@ const (
 	kindStore      host.Kind = "store"
 )
 
+// Fixed are the machines that a tree starts with.
+var Fixed = map[messages.Address]host.Kind{
+	messages.Store:      kindStore,
+	messages.PathLocks:  kindPathLocks,
+	messages.BuildUsers: kindBuildUsers,
+	messages.Slots:      kindSlots,
+	messages.Worker:     kindWorker,
+}
+
 // Machine makes the machine of a kind, in its first state.
-func (s Settings) Machine(k host.Kind, at messages.Address) host.Machine {
+func (s Machines) Machine(k host.Kind, at messages.Address) host.Machine {
 	switch k {
 	case kindWorker:
 		return worker.New(s.Goal.StoreDir)
@@ -91,11 +106,9 @@ func Start(s Settings) *Tree {
 	rt.SpawnPort(messages.Users, users.Handle)
 	rt.SpawnPort(messages.Progress, t.observer(s.Observe))
 	rt.SpawnPort(messages.Clients, t.Clients.Handle)
-	rt.SpawnMachine(messages.Store, kindStore)
-	rt.SpawnMachine(messages.PathLocks, kindPathLocks)
-	rt.SpawnMachine(messages.BuildUsers, kindBuildUsers)
-	rt.SpawnMachine(messages.Slots, kindSlots)
-	rt.SpawnMachine(messages.Worker, kindWorker)
+	for at, kind := range Fixed {
+		rt.SpawnMachine(at, kind)
+	}
 	return t
 }
 

@@ -45,6 +45,9 @@ const (
 	Clients  Address = "port/clients"
 )
 
+// IsPort reports whether the actor does I/O rather than decide.
+func (a Address) IsPort() bool { return strings.HasPrefix(string(a), "port/") }
+
 // line renders a message as "kebab-name key=value …", leaving out zero fields.
 // The journal, the logs and the tests all show this one form.
 func line(m Message) string {
@@ -52,7 +55,7 @@ func line(m Message) string {
 	var b strings.Builder
 	b.WriteString(Name(m))
 	for i := range v.NumField() {
-		if v.Field(i).IsZero() {
+		if f := v.Field(i); f.IsZero() || f.Kind() == reflect.Slice && f.Len() == 0 {
 			continue
 		}
 		b.WriteByte(' ')

@@ -39,3 +39,12 @@ func New(name string) Message {
 	}
 	return reflect.New(t).Interface().(Message)
 }
+
+// Names lists the names of all messages, in the order of their conversations.
+func Names() []string {
+	names := make([]string, len(all))
+	for i, m := range all {
+		names[i] = Name(m)
+	}
+	return names
+}

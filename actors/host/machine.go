@@ -19,6 +19,14 @@ type Machine interface {
 	String() string // the state, in a line
 }
 
+// Tabled is a machine whose transitions are listed in a table, by states that
+// may be those of one of the things it keeps.
+type Tabled interface {
+	Machine
+	// StateFor names the state, as the table does, that takes a message.
+	StateFor(messages.Message) string
+}
+
 // Effect is what a machine asks of the host.
 type Effect interface {
 	fmt.Stringer

@@ -22,6 +22,16 @@ type Options struct {
 	// Fatal is told when an actor that nobody spawned panics: the process
 	// cannot go on without it.
 	Fatal func(actor messages.Address, reason string)
+	// Stepped, if not nil, decides the order of everything: machines run in its
+	// goroutine only. See [Stepped].
+	Stepped *Stepped
+}
+
+// Stepped runs a tree one message at a time. What machines send goes to Post,
+// and [Runtime.Deliver] lets one message be taken; time is what Now says.
+type Stepped struct {
+	Post func(from, to messages.Address, m messages.Message)
+	Now  func() time.Duration
 }
 
 // Runtime is a running tree of actors.
@@ -45,19 +55,38 @@ func Start(opts Options) *Runtime {
 
 // Now is the time since the runtime started: the scale of every time in a
 // message.
-func (r *Runtime) Now() time.Duration { return time.Since(r.start) }
+func (r *Runtime) Now() time.Duration {
+	if s := r.opts.Stepped; s != nil {
+		return s.Now()
+	}
+	return time.Since(r.start)
+}
 
 // Send delivers a message from outside the tree, or from a port. A message to
 // an actor that has stopped is dropped.
-func (r *Runtime) Send(to messages.Address, m messages.Message) {
+func (r *Runtime) Send(to messages.Address, m messages.Message) { r.Deliver(to, m) }
+
+// Deliver is Send; it reports whether there is such an actor. Of a stepped
+// runtime the actor has taken the message when it returns.
+func (r *Runtime) Deliver(to messages.Address, m messages.Message) bool {
 	r.mu.RLock()
 	pid := r.pids[to]
 	r.mu.RUnlock()
 	if pid == nil {
 		r.opts.Logger.Debug().Str("to", string(to)).Stringer("msg", m).Msg("no such actor")
-		return
+		return false
 	}
 	r.system.Root.Send(pid, m)
+	return true
+}
+
+// post passes on what an actor sends.
+func (r *Runtime) post(from, to messages.Address, m messages.Message) {
+	if s := r.opts.Stepped; s != nil {
+		s.Post(from, to, m)
+		return
+	}
+	r.Deliver(to, m)
 }
 
 // SpawnMachine starts a machine of the tree's own, which nobody watches.
@@ -83,7 +112,11 @@ func (r *Runtime) SpawnPort(at messages.Address, handle func(messages.Message)) 
 }
 
 func (r *Runtime) add(at messages.Address, f actor.ReceiveFunc) {
-	props := actor.PropsFromFunc(f, actor.WithMailbox(newMailbox))
+	options := []actor.PropsOption{actor.WithMailbox(newMailbox)}
+	if r.opts.Stepped != nil {
+		options = append(options, actor.WithDispatcher(actor.NewSynchronizedDispatcher(1)))
+	}
+	props := actor.PropsFromFunc(f, options...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pids[at] != nil {
@@ -108,7 +141,7 @@ func (r *Runtime) remove(at messages.Address) {
 
 // step lets one machine take one message, and performs what it asks for.
 func (r *Runtime) step(at messages.Address, m Machine, owner messages.Address, in messages.Message) {
-	out, reason := stepSafely(m, in)
+	out, reason := Take(m, in)
 	if j := r.opts.Journal; j != nil {
 		j.Record(Step{At: r.Now(), Actor: at, Message: in, State: m.String(), Effects: out, Panic: reason})
 	}
@@ -119,7 +152,7 @@ func (r *Runtime) step(at messages.Address, m Machine, owner messages.Address, i
 	for _, e := range out {
 		switch e := e.(type) {
 		case Send:
-			r.Send(e.To, e.Msg)
+			r.post(at, e.To, e.Msg)
 		case Spawn:
 			r.spawn(e.Actor, e.Kind, at)
 		case Stop:
@@ -136,10 +169,11 @@ func (r *Runtime) fail(at, owner messages.Address, reason string) {
 		r.opts.Fatal(at, reason)
 		return
 	}
-	r.Send(owner, &messages.ActorFailed{Actor: at, Reason: reason})
+	r.post(at, owner, &messages.ActorFailed{Actor: at, Reason: reason})
 }
 
-func stepSafely(m Machine, in messages.Message) (out []Effect, reason string) {
+// Take lets a machine take a message. If it panics, reason says why.
+func Take(m Machine, in messages.Message) (out []Effect, reason string) {
 	defer func() {
 		if p := recover(); p != nil {
 			out, reason = nil, fmt.Sprint(p)

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/term"
 
 	"troupe/actors"
-	"troupe/actors/journal"
 	"troupe/cmd/troupe/progress"
 	"troupe/messages"
 	"troupe/sandbox/linux"
@@ -113,13 +112,11 @@ func (c *buildCmd) realise(s *session, st *openedStore, wanted []messages.Target
 		fmt.Fprintf(os.Stderr, "error: actor %s panicked: %s\n", actor, reason)
 		os.Exit(exitFailure)
 	}
-	if c.Journal != "" {
-		finish, jerr := record(c.Journal, s, &settings)
-		if jerr != nil {
-			return nil, jerr
-		}
-		defer func() { err = errors.Join(err, finish()) }()
+	finish, err := record(c.Journal, s, &settings)
+	if err != nil {
+		return nil, err
 	}
+	defer func() { err = errors.Join(err, finish()) }()
 	tree := actors.Start(settings)
 	defer tree.Close()
 	results = tree.Clients.Realise(s.ctx, wanted, s.settings.KeepGoing)
@@ -136,21 +133,6 @@ func awaitRest(tree *actors.Tree) error {
 		return fmt.Errorf("wait for cancelled builds: %w", err)
 	}
 	return nil
-}
-
-// record starts a journal.
-func record(file string, s *session, settings *actors.Settings) (finish func() error, err error) {
-	f, err := os.Create(file)
-	if err != nil {
-		return nil, err
-	}
-	w, err := journal.NewWriter(f, journal.Header{Started: time.Now(), Settings: map[string]string{
-		"store": string(s.location.Dir), "max-jobs": fmt.Sprint(s.settings.MaxJobs), "keep-going": fmt.Sprint(s.settings.KeepGoing)}})
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	settings.Journal = w
-	return func() error { return errors.Join(w.Close(), f.Close()) }, nil
 }
 
 func terminalSize() (width, height int, ok bool) {

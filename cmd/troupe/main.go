@@ -31,7 +31,8 @@ type cli struct {
 	PathInfo   pathInfoCmd   `cmd:"" help:"Say what is known of valid paths."`
 	Verify     verifyCmd     `cmd:"" help:"Check that the store is what its database says."`
 	StoreCmd   storeCmd      `cmd:"" name:"store" help:"Work on the store itself."`
-	Journal    journalCmd    `cmd:"" help:"Print a journal."`
+	Journal    journalCmd    `cmd:"" help:"Print what the actors did: a journal, or what the flight recorder has."`
+	Replay     replayCmd     `cmd:"" help:"Let the actors decide again what a journal has, and compare."`
 }
 
 // session is what every verb runs with.

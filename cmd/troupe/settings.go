@@ -33,10 +33,12 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 		return actors.Settings{}, err
 	}
 	a := actors.Settings{
-		Goal: goal.Policy{StoreDir: s.location.Dir, Limits: messages.Limits{
-			Silence: c.MaxSilentTime, Total: c.Timeout, LogBytes: int64(c.MaxBuildLogSize)}},
-		Store:   store.Policy{Gather: gatherPaths, Linger: linger},
-		MaxJobs: int(c.MaxJobs),
+		Machines: actors.Machines{
+			Goal: goal.Policy{StoreDir: s.location.Dir, Limits: messages.Limits{
+				Silence: c.MaxSilentTime, Total: c.Timeout, LogBytes: int64(c.MaxBuildLogSize)}},
+			Store:   store.Policy{Gather: gatherPaths, Linger: linger},
+			MaxJobs: int(c.MaxJobs),
+		},
 	}
 	a.Users, a.NoUsers = buildUsers(c)
 	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Policy: ports.BuildPolicy{

@@ -50,6 +50,11 @@ var honouredRows = []row{
 	field("use-cgroups", booleans, func(s *Settings) *bool { return &s.UseCgroups }).notYet(),
 }
 
+// ownRows are settings that Nix does not have.
+var ownRows = []row{
+	field("journal-size", sizes, func(s *Settings) *uint64 { return &s.JournalSize }).own(),
+}
+
 // laterRows are read and checked only.
 var laterRows = []row{
 	known("allow-symlinked-store", booleans, "false"),

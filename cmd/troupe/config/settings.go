@@ -87,6 +87,8 @@ type Settings struct {
 	AllowedUsers, TrustedUsers []string
 	FsyncMetadata              bool
 
+	JournalSize uint64 // bytes that the flight recorder's files may have; 0 is none
+
 	// defaults is what these settings started from; unmet names the settings that are away from it
 	// and are not honoured.
 	defaults *Settings
@@ -110,6 +112,7 @@ func Defaults(host Host, confDir string) Settings {
 		Builders:     "@" + confDir + "/machines",
 		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"},
 		FsyncMetadata: true,
+		JournalSize:   64 << 20,
 	}
 	if host.Root {
 		s.BuildUsersGroup = "nixbld"

@@ -18,6 +18,8 @@ const (
 	Later Status = "not yet"
 	// Client settings are the business of the evaluator and the command line of Nix, which troupe has no part in.
 	Client Status = "client"
+	// Own settings are troupe's; Nix does not know them.
+	Own Status = "ours"
 )
 
 // row is one setting of Nix 2.34.8.
@@ -33,6 +35,11 @@ type row struct {
 
 func (r row) called(aliases ...string) row {
 	r.aliases = aliases
+	return r
+}
+
+func (r row) own() row {
+	r.status = Own
 	return r
 }
 
@@ -90,7 +97,7 @@ type Row struct {
 	Extends bool // whether extra-NAME is a setting too
 }
 
-// Table lists every setting of Nix 2.34.8 on Linux, sorted by name.
+// Table lists every setting of Nix 2.34.8 on Linux and our own, sorted by name.
 func Table() []Row {
 	var list []Row
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
@@ -104,7 +111,7 @@ func Table() []Row {
 // rows finds a setting by its name and by its aliases.
 var rows = func() map[string]row {
 	index := map[string]row{}
-	for _, group := range [][]row{honouredRows, laterRows, clientRows} {
+	for _, group := range [][]row{honouredRows, ownRows, laterRows, clientRows} {
 		for _, r := range group {
 			for _, name := range append([]string{r.name}, r.aliases...) {
 				index[name] = r
