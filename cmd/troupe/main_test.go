@@ -29,25 +29,12 @@ func TestScripts(t *testing.T) {
 }
 
 func setUp(e *testscript.Env) error {
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
+	if _, err := exec.LookPath("busybox"); err != nil {
 		return missing(e, "a static busybox is missing")
 	}
 	tree := filepath.Join(e.WorkDir, "busybox-tree")
-	if err := os.MkdirAll(tree+"/bin", 0o755); err != nil {
+	if err := busyboxTree(tree); err != nil {
 		return err
-	}
-	data, err := os.ReadFile(busybox)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(tree+"/bin/busybox", data, 0o755); err != nil {
-		return err
-	}
-	for _, name := range []string{"sh", "mkdir", "ln", "cat", "sleep", "chmod", "mkfifo", "echo", "touch", "env", "printf", "sed"} {
-		if err := os.Symlink("busybox", tree+"/bin/"+name); err != nil {
-			return err
-		}
 	}
 	e.Setenv("HOME", e.WorkDir)
 	e.Setenv("NIX_CONF_DIR", e.WorkDir)
@@ -65,6 +52,31 @@ func setUp(e *testscript.Env) error {
 	}
 	lines := strings.Fields(string(out))
 	e.Setenv("busybox", lines[len(lines)-1])
+	return nil
+}
+
+// busyboxTree makes a directory with bin/busybox, and names of it that scripts
+// use.
+func busyboxTree(tree string) error {
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(busybox)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(tree+"/bin", 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(tree+"/bin/busybox", data, 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"sh", "mkdir", "ln", "cat", "sleep", "chmod", "mkfifo", "echo", "touch", "env", "printf", "sed"} {
+		if err := os.Symlink("busybox", tree+"/bin/"+name); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

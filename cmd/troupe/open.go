@@ -28,9 +28,15 @@ const (
 type openedStore struct {
 	layout location
 	db     *validity.DB
+	how    access
 }
 
-func (o *openedStore) close() error { return o.db.Close() }
+func (o *openedStore) close() error {
+	if o.how == readOnly {
+		return o.db.Close()
+	}
+	return errors.Join(o.layout.Leave(), o.db.Close())
+}
 
 // databaseDir is where troupe keeps its metadata, beside Nix's own.
 func databaseDir(l location) string { return filepath.Join(l.StateDir, "troupe", "db") }
@@ -66,7 +72,7 @@ func openStoreWait(s *session, how access, wait bool) (*openedStore, error) {
 			return nil, errors.Join(err, db.Close())
 		}
 	}
-	return &openedStore{layout: s.location, db: db}, nil
+	return &openedStore{layout: s.location, db: db, how: how}, nil
 }
 
 func openDatabase(s *session, dir string, wait bool) (*validity.DB, error) {

@@ -31,16 +31,25 @@ func Prepare(l Layout, buildGroup string) error {
 	return nil
 }
 
-// CleanStaging removes what a crash left in the staging directory and among the
-// build directories. The caller holds the database, so that nobody else is at
-// work in this store.
+// CleanStaging removes what a crash left in the staging directory, among the
+// build directories and of locks. The caller holds the database, so that nobody
+// else is at work in this store, and ends with [Layout.Leave].
 func (l Layout) CleanStaging() error {
+	if exists(l.heldFile()) {
+		if err := l.removeStaleLocks(); err != nil {
+			return fmt.Errorf("clean store: %w", readOnly(err))
+		}
+	}
 	for _, dir := range []string{l.StagingDir(), l.BuildsDir()} {
 		if err := removeContents(dir); err != nil {
 			return fmt.Errorf("clean store: %w", readOnly(err))
 		}
 	}
-	if err := privateDir(l.SandboxesDir()); err != nil {
+	err := privateDir(l.SandboxesDir())
+	if err == nil {
+		err = os.WriteFile(l.heldFile(), nil, 0o600)
+	}
+	if err != nil {
 		return fmt.Errorf("clean store: %w", readOnly(err))
 	}
 	return nil

@@ -34,7 +34,7 @@ func OpenTempRoots(l Layout) (*TempRoots, error) {
 	dir := filepath.Join(l.StateDir, "temproots")
 	err := makeDir(dir)
 	if err == nil {
-		err = removeStale(dir)
+		err = errors.Join(removeStale(dir, ""), removeStale(l.StateDir, unnamedRoots))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make temporary roots: %w", readOnly(err))
@@ -47,10 +47,13 @@ func OpenTempRoots(l Layout) (*TempRoots, error) {
 	return &TempRoots{dir: l.Dir, name: name, file: f, have: map[storepath.Path]struct{}{}}, nil
 }
 
+// unnamedRoots is how the name begins of a file that is not locked yet.
+const unnamedRoots = ".temproots-"
+
 // makeLocked makes a file that has its name only when it is locked, so that
 // nobody takes it for stale.
 func makeLocked(stateDir, name string) (*os.File, error) {
-	f, err := os.CreateTemp(stateDir, ".temproots-")
+	f, err := os.CreateTemp(stateDir, unnamedRoots)
 	if err != nil {
 		return nil, err
 	}
@@ -81,12 +84,15 @@ func lockNamed(f *os.File) (bool, error) {
 	return err == nil && os.SameFile(named, open), err
 }
 
-func removeStale(dir string) error {
+func removeStale(dir, prefix string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
 		if err := removeIfStale(filepath.Join(dir, e.Name())); err != nil {
 			return fmt.Errorf("remove stale file: %w", err)
 		}
