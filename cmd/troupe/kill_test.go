@@ -97,7 +97,7 @@ func (k *killer) graph() (kills int) {
 		}
 		k.look()
 	}
-	k.finish(g, salt)
+	k.complete(g, salt)
 	return kills
 }
 
@@ -166,8 +166,8 @@ func (k *killer) read(f *os.File) string {
 	return string(text)
 }
 
-// finish builds the graph to its end; nothing is left then but the store.
-func (k *killer) finish(g recipes, salt string) {
+// complete builds the graph to its end; nothing is left then but the store.
+func (k *killer) complete(g recipes, salt string) {
 	k.t.Helper()
 	args := []string{"build", "-j4", "--keep-going"}
 	for _, r := range append(append([]*recipe{}, g.good...), g.bad...) {

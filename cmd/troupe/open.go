@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"path/filepath"
 
 	"github.com/rs/zerolog"
@@ -57,9 +56,6 @@ func openStoreWait(s *session, how access, wait bool) (*openedStore, error) {
 	}
 	if how != readOnly {
 		if err := localstore.Prepare(s.location, s.settings.BuildUsersGroup); err != nil {
-			return nil, err
-		}
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 			return nil, err
 		}
 	}

@@ -23,6 +23,7 @@ import (
 type testStore struct {
 	t       *testing.T
 	root    string
+	state   string // below root
 	env     []string
 	flags   []string
 	busybox storepath.Path
@@ -57,11 +58,11 @@ func newTestStore(t *testing.T, work, root string, flags ...string) *testStore {
 		t.Fatal(err)
 	}
 	env := append(os.Environ(), "HOME="+work, "XDG_DATA_HOME="+work, "XDG_CONFIG_HOME="+work, "NIX_CONF_DIR="+work, "TMPDIR="+tmp)
-	return &testStore{t: t, root: root, env: env, flags: flags, modulo: map[storepath.Path]nixhash.Hash{}}
+	return &testStore{t: t, root: root, state: "/nix/var/nix", env: append(env, "NIX_STATE_DIR=/nix/var/nix"), flags: flags, modulo: map[storepath.Path]nixhash.Hash{}}
 }
 
 func (s *testStore) layout() location {
-	return location{Dir: storeDir, Root: s.root, StateDir: s.root + "/nix/var/nix", LogDir: s.root + "/nix/var/log/nix"}
+	return location{Dir: storeDir, Root: s.root, StateDir: s.root + s.state, LogDir: s.root + "/nix/var/log/nix"}
 }
 
 func (s *testStore) command(args ...string) *exec.Cmd {
@@ -78,8 +79,12 @@ type outcome struct {
 
 func (s *testStore) run(args ...string) outcome {
 	s.t.Helper()
+	return s.finish(s.command(args...))
+}
+
+func (s *testStore) finish(cmd *exec.Cmd) outcome {
+	s.t.Helper()
 	var out, said bytes.Buffer
-	cmd := s.command(args...)
 	cmd.Stdout, cmd.Stderr = &out, &said
 	err := cmd.Run()
 	var exit *exec.ExitError

@@ -23,6 +23,11 @@ func Prepare(l Layout, buildGroup string) error {
 	if err := checkStoreDir(l.RealStoreDir(), buildGroup, made); err != nil {
 		return err
 	}
+	if !exists(l.StagingDir()) { // which says that this was done
+		if err := errors.Join(flushName(l.RealStoreDir()), flushName(l.StateDir)); err != nil {
+			return fmt.Errorf("make store: %w", err)
+		}
+	}
 	for _, dir := range []string{l.StagingDir(), l.SandboxesDir(), l.BuildsDir()} {
 		if err := privateDir(dir); err != nil {
 			return fmt.Errorf("make store: %w", readOnly(err))
@@ -82,6 +87,27 @@ func makeDir(dir string) error {
 		return err
 	}
 	return os.Chmod(dir, 0o755)
+}
+
+// flushName flushes the directories above one: a store whose own name is lost in
+// a crash is lost. Those that we may not read we have not made.
+func flushName(dir string) error {
+	for above := filepath.Dir(dir); ; above = filepath.Dir(above) {
+		d, err := os.Open(above)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = d.Sync()
+		if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EINVAL) { // it cannot be flushed, nor changed
+			err = nil
+		}
+		if err := errors.Join(err, d.Close()); err != nil || above == filepath.Dir(above) {
+			return err
+		}
+	}
 }
 
 // privateDir makes a directory that only we can enter, or makes sure of one.

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"troupe/storage/pathlock"
 )
@@ -60,7 +61,7 @@ func open(ctx context.Context, dir string, o Options, wait bool) (*DB, error) {
 	if o.FS == nil {
 		db.fs = vfs.Default
 	}
-	if err := makeDir(db.fs, dir); err != nil {
+	if err := db.fs.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open %q: %w", dir, err)
 	}
 	if o.FS == nil {
@@ -82,25 +83,25 @@ func open(ctx context.Context, dir string, o Options, wait bool) (*DB, error) {
 	return db, nil
 }
 
-// makeDir makes dir and its parents so that they survive a crash.
-func makeDir(fs vfs.FS, dir string) error {
-	if _, err := fs.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	parent := fs.PathDir(dir)
-	if parent != dir {
-		if err := makeDir(fs, parent); err != nil {
+// flushName flushes the directories above dir, as far as we may read them:
+// others we have not made.
+func flushName(fs vfs.FS, dir string) error {
+	for above := fs.PathDir(dir); ; above = fs.PathDir(above) {
+		d, err := fs.OpenDir(above)
+		if errors.Is(err, os.ErrPermission) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = d.Sync()
+		if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EINVAL) { // it cannot be flushed, nor changed
+			err = nil
+		}
+		if err := errors.Join(err, d.Close()); err != nil || above == fs.PathDir(above) {
 			return err
 		}
 	}
-	if err := fs.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	d, err := fs.OpenDir(parent)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // pebbleFormat is the oldest that has all we use. A database that is above it
@@ -111,6 +112,11 @@ func (db *DB) openPebble(o Options) error {
 	desc, err := pebble.Peek(db.dir, db.fs)
 	if err != nil {
 		return fmt.Errorf("open %q: %w", db.dir, err)
+	}
+	if !desc.Exists { // what is written from here on survives under its name
+		if err := flushName(db.fs, db.dir); err != nil {
+			return fmt.Errorf("open %q: %w", db.dir, err)
+		}
 	}
 	if desc.Exists && desc.FormatMajorVersion > pebbleFormat {
 		return &NewerFormatError{db.dir, uint64(desc.FormatMajorVersion), uint64(pebbleFormat)}
