@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"troupe/messages"
+	"troupe/storage/localstore"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -18,6 +19,10 @@ type Database struct {
 	s     Services
 	reads lanes
 	write lanes
+
+	flushFiles func(...string) error
+
+	lost error // why nothing is committed any more; it belongs to the one writer
 }
 
 // databaseReads bounds the questions answered at a time.
@@ -25,7 +30,7 @@ const databaseReads = 8
 
 // NewDatabase makes the database port.
 func NewDatabase(out Outbox, s Services) *Database {
-	return &Database{out: out, s: s, reads: make(lanes, databaseReads), write: make(lanes, 1)}
+	return &Database{out: out, s: s, reads: make(lanes, databaseReads), write: make(lanes, 1), flushFiles: s.Layout.Flush}
 }
 
 // Handle takes one message.
@@ -85,12 +90,7 @@ func (d *Database) queryPaths(paths []storepath.Path) messages.Message {
 // commit flushes contents and then commits records, so that no record is on
 // disk before what it speaks of.
 func (d *Database) commit(m *messages.CommitPaths) messages.Message {
-	pending := d.s.DB.Pending(m.Paths...)
-	real := make([]string, len(pending))
-	for i, p := range pending {
-		real[i] = d.s.Layout.RealPath(p)
-	}
-	err := d.s.Layout.Flush(real...)
+	err := d.flush(d.s.DB.Pending(m.Paths...))
 	if err == nil {
 		err = d.s.DB.Commit(context.Background(), m.Paths...)
 	}
@@ -103,6 +103,23 @@ func (d *Database) commit(m *messages.CommitPaths) messages.Message {
 		answer.Error = err.Error()
 	}
 	return answer
+}
+
+// flush fails for good once something was lost: paths that the next commit is
+// asked for again may rest on it.
+func (d *Database) flush(paths []storepath.Path) error {
+	if d.lost != nil {
+		return d.lost
+	}
+	real := make([]string, len(paths))
+	for i, p := range paths {
+		real[i] = d.s.Layout.RealPath(p)
+	}
+	err := d.flushFiles(real...)
+	if errors.Is(err, localstore.ErrLost) {
+		d.lost = fmt.Errorf("an earlier flush failed, so nothing more is made valid: %w", err)
+	}
+	return err
 }
 
 func (d *Database) recordFailure(m *messages.RecordFailure) {

@@ -17,7 +17,20 @@ import (
 // 1,000 files it is 180 ms or more against 15 and 65 ms.
 const flushOneByOne = 16
 
-// Flush makes trees durable: their contents, and their names in the store.
+// ErrLost is wrapped where the disk could not take what was written. The kernel
+// says so once and forgets the rest: a second flush of the same files would
+// succeed, and they would be lost all the same.
+var ErrLost = errors.New("what was written may be lost")
+
+func lost(err error) error {
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	return err
+}
+
+// Flush makes trees durable: their contents, and their names in the store. What
+// is not durable after [ErrLost] has to be made again.
 func (l Layout) Flush(reals ...string) error {
 	if len(reals) == 0 {
 		return nil
@@ -67,7 +80,7 @@ func flushEach(files []string) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		if err := errors.Join(lost(f.Sync()), f.Close()); err != nil {
 			return err
 		}
 	}
@@ -79,5 +92,5 @@ func (l Layout) flushAll() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.NewSyscallError("syncfs", unix.Syncfs(int(dir.Fd()))), dir.Close())
+	return errors.Join(lost(os.NewSyscallError("syncfs", unix.Syncfs(int(dir.Fd())))), dir.Close())
 }
