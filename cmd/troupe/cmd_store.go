@@ -124,7 +124,7 @@ func (c *addCmd) Run(s *session) (err error) {
 		if name == "" {
 			name = filepath.Base(f)
 		}
-		p, err := adder.Tree(f, name)
+		p, err := adder.Tree(s.ctx, f, name)
 		if err != nil {
 			return err
 		}

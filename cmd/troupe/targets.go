@@ -48,7 +48,7 @@ func target(s *session, adder *addition.Adder, arg string) (t messages.Target, a
 			return t, false, verr
 		}
 		if p.IsDerivation() && !valid && exists(name) && s.location.RealPath(p) != name {
-			p, err = adder.ImportDerivation(name)
+			p, err = adder.ImportDerivation(s.ctx, name)
 			added = true
 		}
 	} else {
@@ -73,7 +73,7 @@ func target(s *session, adder *addition.Adder, arg string) (t messages.Target, a
 func addFile(s *session, adder *addition.Adder, file string) (storepath.Path, error) {
 	switch {
 	case strings.HasSuffix(file, ".drv"):
-		return adder.ImportDerivation(file)
+		return adder.ImportDerivation(s.ctx, file)
 	case strings.HasSuffix(file, ".json"):
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -82,7 +82,7 @@ func addFile(s *session, adder *addition.Adder, file string) (storepath.Path, er
 		d, err := derivation.ParseJSON(s.location.Dir, data, adder.Modulo)
 		if err == nil {
 			var p storepath.Path
-			if p, err = adder.Derivation(d); err == nil {
+			if p, err = adder.Derivation(s.ctx, d); err == nil {
 				return p, nil
 			}
 		}

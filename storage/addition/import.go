@@ -1,13 +1,13 @@
 package addition
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"troupe/storage/derivation"
-	"troupe/storage/localstore"
 	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
@@ -15,8 +15,8 @@ import (
 // ImportDerivation adds the derivation of a file. Its inputs are valid already
 // or lie beside the file under the base names of their store paths, and are
 // added with it.
-func (a *Adder) ImportDerivation(file string) (storepath.Path, error) {
-	i := &importer{a: a, beside: filepath.Dir(file), open: map[storepath.Path]bool{}}
+func (a *Adder) ImportDerivation(ctx context.Context, file string) (storepath.Path, error) {
+	i := &importer{ctx: ctx, a: a, beside: filepath.Dir(file), open: map[storepath.Path]bool{}}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return storepath.Path{}, err
@@ -38,6 +38,7 @@ func (a *Adder) ImportDerivation(file string) (storepath.Path, error) {
 }
 
 type importer struct {
+	ctx    context.Context // of this one import
 	a      *Adder
 	beside string
 	open   map[storepath.Path]bool // being imported: an input that is open is a cycle
@@ -58,7 +59,7 @@ func (i *importer) add(name string, data []byte) (storepath.Path, error) {
 			return storepath.Path{}, err
 		}
 	}
-	return i.a.Derivation(d)
+	return i.a.Derivation(i.ctx, d)
 }
 
 func (i *importer) derivation(p storepath.Path) error {
@@ -91,7 +92,7 @@ func (i *importer) source(p storepath.Path) error {
 	if _, err := os.Lstat(file); err != nil {
 		return fmt.Errorf("source '%s' is neither valid nor beside the file: %w", i.a.Layout.Dir.Join(p), err)
 	}
-	h, err := localstore.HashTree(file, storepath.NAR, nixhash.SHA256)
+	h, err := hashTree(i.ctx, file)
 	if err != nil {
 		return err
 	}
@@ -99,11 +100,11 @@ func (i *importer) source(p storepath.Path) error {
 		if err != nil {
 			return err
 		}
-		return i.a.copyTree(p, file, h)
+		return i.a.copyTree(i.ctx, p, file, h)
 	}
 	if data, err := os.ReadFile(file); err == nil {
 		if text, err := i.a.Layout.Dir.MakeText(p.Name(), nixhash.Sum(nixhash.SHA256, data), nil); err == nil && text == p {
-			_, err := i.a.Text(p.Name(), data, nil)
+			_, err := i.a.Text(i.ctx, p.Name(), data, nil)
 			return err
 		}
 	}
