@@ -32,6 +32,8 @@ type buildCmd struct {
 	Journal       string   `help:"Record every step." placeholder:"FILE" type:"path"`
 	NoWait        bool     `help:"Fail rather than wait while another process holds the store."`
 	Targets       []string `arg:"" name:"target" help:"A .drv in the store or a file, x.drv^out,dev or x.drv^*, a derivation as JSON, or a store path."`
+
+	told map[string]bool // the errors of goals, which the display has shown
 }
 
 // apply lets flags override settings.
@@ -68,6 +70,7 @@ func (c *buildCmd) Run(s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
+	c.told = map[string]bool{}
 	mode := messages.Normal
 	if c.Rebuild {
 		mode = messages.Check
@@ -83,6 +86,7 @@ func (c *buildCmd) Run(s *session) (err error) {
 	if err != nil {
 		return err
 	}
+	c.tellRest(s, results)
 	return c.tell(s, wanted, results)
 }
 
@@ -107,7 +111,10 @@ func (c *buildCmd) realise(s *session, st *openedStore, wanted []messages.Target
 	log := zerolog.New(zerolog.ConsoleWriter{Out: displayWriter{display}, NoColor: true, PartsExclude: []string{"time"}}).Level(zerolog.WarnLevel)
 	settings.Services.Roots, settings.Services.Log, settings.Logger = roots, log, log
 	settings.Goal.CacheFailure = c.CacheFailure
-	settings.Observe = display.Observe
+	settings.Observe = func(m messages.Message) {
+		c.hear(m)
+		display.Observe(m)
+	}
 	settings.Fatal = func(actor messages.Address, reason string) {
 		fmt.Fprintf(os.Stderr, "error: actor %s panicked: %s\n", actor, reason)
 		os.Exit(exitFailure)
@@ -121,6 +128,24 @@ func (c *buildCmd) realise(s *session, st *openedStore, wanted []messages.Target
 	defer tree.Close()
 	results = tree.Clients.Realise(s.ctx, wanted, s.settings.KeepGoing)
 	return results, awaitRest(tree)
+}
+
+// hear notes which errors are shown.
+func (c *buildCmd) hear(m messages.Message) {
+	if e, over := m.(*messages.GoalEnded); over && e.Result.Error != "" {
+		c.told[e.Result.Error] = true
+	}
+}
+
+// tellRest prints the errors that came after the goals had ended well: that
+// what they made could not be put on disk.
+func (c *buildCmd) tellRest(s *session, results []messages.Result) {
+	for _, r := range results {
+		if r.Error != "" && !r.Status.OK() && !c.told[r.Error] {
+			c.told[r.Error] = true
+			fmt.Fprintln(s.stderr, progress.Error(r.Error))
+		}
+	}
 }
 
 // patience is how long a killed builder may take to go.

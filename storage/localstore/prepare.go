@@ -50,11 +50,7 @@ func (l Layout) CleanStaging() error {
 			return fmt.Errorf("clean store: %w", readOnly(err))
 		}
 	}
-	err := privateDir(l.SandboxesDir())
-	if err == nil {
-		err = os.WriteFile(l.heldFile(), nil, 0o600)
-	}
-	if err != nil {
+	if err := errors.Join(privateDir(l.SandboxesDir()), l.hold()); err != nil {
 		return fmt.Errorf("clean store: %w", readOnly(err))
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"troupe/storage/pathlock"
 	"troupe/storage/storepath"
 )
@@ -18,6 +20,16 @@ import (
 const heldName = "held"
 
 func (l Layout) heldFile() string { return filepath.Join(l.StagingDir(), heldName) }
+
+// hold does without the file where the disk is full: who wants to give space
+// back has to get here.
+func (l Layout) hold() error {
+	err := os.WriteFile(l.heldFile(), nil, 0o600)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return nil
+	}
+	return err
+}
 
 // Leave says that this process leaves nothing behind that [Layout.CleanStaging]
 // would have to search for.

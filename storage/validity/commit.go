@@ -2,12 +2,10 @@ package validity
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"troupe/storage/storepath"
 )
@@ -177,24 +175,6 @@ func guard(write func() error) (err error) {
 	}()
 	if err := write(); err != nil {
 		return fmt.Errorf("write database: %w", err)
-	}
-	return nil
-}
-
-// spaceReserve is kept free for Pebble: its log, and a flush and a compaction
-// of what is in memory. It cannot go on once one of them fails.
-const spaceReserve = 32 << 20
-
-func (db *DB) checkSpace(b *pebble.Batch) error {
-	usage, err := db.fs.GetDiskUsage(db.dir)
-	if errors.Is(err, vfs.ErrUnsupported) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("write database: %w", err)
-	}
-	if usage.AvailBytes < spaceReserve+2*uint64(b.Len()) {
-		return fmt.Errorf("write database: %w: %d bytes are left in %q", ErrDiskFull, usage.AvailBytes, db.dir)
 	}
 	return nil
 }

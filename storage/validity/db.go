@@ -121,6 +121,9 @@ func (db *DB) openPebble(o Options) error {
 	if desc.Exists && desc.FormatMajorVersion > pebbleFormat {
 		return &NewerFormatError{db.dir, uint64(desc.FormatMajorVersion), uint64(pebbleFormat)}
 	}
+	if err := db.needSpace("open", openReserve); err != nil {
+		return err
+	}
 	db.pebble, err = pebble.Open(db.dir, pebbleOptions(db.fs, o))
 	if err != nil {
 		return fmt.Errorf("open %q: %w", db.dir, err)

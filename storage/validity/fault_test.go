@@ -25,6 +25,17 @@ func TestAFullDiskIsToldBeforeItIsMet(t *testing.T) {
 	must(t, db.Unregister(named("a"))) // which is how a disk gets space
 }
 
+// Pebble would end the process if it could not write its files while it opens.
+func TestAFullDiskIsNotOpened(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: openReserve - 1})
+	if _, err := Open("/state/db", Options{FS: fs}); !errors.Is(err, ErrDiskFull) {
+		t.Fatalf("error is %v", err)
+	}
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: openReserve})
+	openMemory(t, fs)
+}
+
 // After the log could not be written the database answers, and takes nothing.
 func TestAFailedLog(t *testing.T) {
 	fs := &failingFS{FS: vfs.NewMem()}
