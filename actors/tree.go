@@ -1,36 +1,18 @@
-// Package actors builds the supervision tree. It alone knows every actor.
+// Package actors builds the supervision tree of machines and ports.
 package actors
 
 import (
-	"fmt"
-
 	"github.com/rs/zerolog"
 
-	"troupe/actors/buildusers"
-	"troupe/actors/child"
-	"troupe/actors/goal"
 	"troupe/actors/host"
-	"troupe/actors/pathlocks"
+	"troupe/actors/machines"
 	"troupe/actors/ports"
-	"troupe/actors/slots"
-	"troupe/actors/store"
-	"troupe/actors/worker"
 	"troupe/messages"
 )
 
-// Machines are what the machines of a tree decide by. A journal's header has
-// them, so that its steps can be taken again.
-type Machines struct {
-	Goal    goal.Policy
-	Store   store.Policy
-	MaxJobs int
-	Users   []messages.BuildUser
-	NoUsers string // why there are none, where there are none
-}
-
 // Settings are what a tree is made of.
 type Settings struct {
-	Machines
+	Machines machines.Settings
 	Services ports.Services
 	Observe  func(messages.Message) // hears GoalChanged, GoalLine and GoalEnded
 	Journal  host.Journal           // nil: none
@@ -48,50 +30,9 @@ type Tree struct {
 	observed chan struct{} // closed when the observer has heard all
 }
 
-// The kinds of machine of which there is one a process.
-const (
-	kindWorker     host.Kind = "worker"
-	kindSlots      host.Kind = "slots"
-	kindBuildUsers host.Kind = "build-users"
-	kindPathLocks  host.Kind = "path-locks"
-	kindStore      host.Kind = "store"
-)
-
-// Fixed are the machines that a tree starts with.
-var Fixed = map[messages.Address]host.Kind{
-	messages.Store:      kindStore,
-	messages.PathLocks:  kindPathLocks,
-	messages.BuildUsers: kindBuildUsers,
-	messages.Slots:      kindSlots,
-	messages.Worker:     kindWorker,
-}
-
-// Machine makes the machine of a kind, in its first state.
-func (s Machines) Machine(k host.Kind, at messages.Address) host.Machine {
-	switch k {
-	case kindWorker:
-		return worker.New(s.Goal.StoreDir)
-	case kindSlots:
-		return slots.New(s.MaxJobs)
-	case kindBuildUsers:
-		return buildusers.New(s.Users, s.NoUsers)
-	case kindPathLocks:
-		return pathlocks.New()
-	case kindStore:
-		return store.New(s.Store)
-	case worker.KindDerivation:
-		return goal.NewDerivation(at, s.Goal)
-	case worker.KindSubstitution:
-		return goal.NewSubstitution(at, s.Goal)
-	case goal.KindChild:
-		return child.New(at)
-	}
-	panic(fmt.Sprintf("make machine: no kind %q", k))
-}
-
 // Start starts the tree: ports first, so that machines find them.
 func Start(s Settings) *Tree {
-	rt := host.Start(host.Options{New: s.Machine, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
+	rt := host.Start(host.Options{New: s.Machines.Make, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
 	t := &Tree{runtime: rt, Clients: ports.NewClients(rt), observed: make(chan struct{})}
 	clock := ports.NewClock(rt)
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
@@ -106,8 +47,8 @@ func Start(s Settings) *Tree {
 	rt.SpawnPort(messages.Users, users.Handle)
 	rt.SpawnPort(messages.Progress, t.observer(s.Observe))
 	rt.SpawnPort(messages.Clients, t.Clients.Handle)
-	for at, kind := range Fixed {
-		rt.SpawnMachine(at, kind)
+	for _, f := range machines.AllFixed {
+		rt.SpawnMachine(f.Address, f.Kind)
 	}
 	return t
 }

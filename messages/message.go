@@ -68,7 +68,10 @@ func line(m Message) string {
 
 // Name is the message's name as the journal and the tests write it, for
 // instance "builder-exited".
-func Name(m Message) string { return kebab(reflect.TypeOf(m).Elem().Name()) }
+func Name(m Message) string { return NameOf(reflect.TypeOf(m).Elem().Name()) }
+
+// NameOf is the name of the message whose Go type is called so.
+func NameOf(goName string) string { return kebab(goName) }
 
 func value(x any) string {
 	switch x := x.(type) {

@@ -12,17 +12,6 @@ import (
 // Pool lends each user to one goal at a time, and again only after the users
 // port has killed all that ran under it.
 //
-//	user is   message           next      effects
-//	--------  ----------------  --------  ------------------------------------
-//	free      AcquireBuildUser  claiming  users: ClaimUser
-//	claiming  UserClaimed       lent      goal: BuildUserGranted
-//	claiming  UserClaimed       cleaning  users: CleanUser        (goal withdrew)
-//	claiming  UserTaken         taken     the goal tries the next user
-//	claiming  UserFailed        free      goal: BuildUserRefused
-//	lent      ReleaseBuildUser  cleaning  users: CleanUser
-//	cleaning  UserCleaned       free      the first waiting goal tries it
-//	cleaning  UserFailed        broken    (never lent again; said once in the log)
-//
 // A goal for whom no user is free waits in line; one that finds every user in
 // use elsewhere or broken is refused. The line is bounded by the build slots.
 //

@@ -11,32 +11,6 @@ import (
 
 // Child watches one builder for its goal and ends it when it is silent, runs or
 // writes for too long.
-//
-//	state     message         next      effects
-//	--------  --------------  --------  --------------------------------------------
-//	new       StartChild      starting  process: Launch
-//	starting  ProcessStarted  running   clock: StartTimer, one a limit
-//	starting  ProcessFailed   done      goal: BuilderExited (not started)
-//	starting  KillChild       killing   process: KillProcess
-//	running   ChildOutput     running   goal: ChildOutput
-//	running   ChildOutput     killing   the same, process: KillProcess (log too long)
-//	running   TimerFired      running   clock: StartTimer for what is left of the silence
-//	running   TimerFired      killing   process: KillProcess (silent or running too long)
-//	running   EOF             closed
-//	running   KillChild       killing   process: KillProcess
-//	running   ProcessExited   done      goal: BuilderExited, clock: CancelTimer
-//	closed    TimerFired      killing   process: KillProcess (total), or nothing (silence)
-//	closed    KillChild       killing   process: KillProcess
-//	closed    ProcessExited   done      goal: BuilderExited, clock: CancelTimer
-//	killing   ProcessStarted  killing   process: KillProcess (it had not begun before)
-//	killing   ProcessFailed   done      goal: BuilderExited
-//	killing   ProcessExited   done      goal: BuilderExited, clock: CancelTimer
-//	killing   ChildOutput     killing
-//	killing   EOF             killing
-//	killing   TimerFired      killing
-//	killing   KillChild       killing
-//	done      TimerFired      done
-//	done      KillChild       done
 type Child struct {
 	self   messages.Address
 	goal   messages.Address

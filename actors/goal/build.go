@@ -21,7 +21,10 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 		}
 		return append(g.enter(recheck), g.query(g.outputPaths()))
 	case *messages.LocksBusy:
-		g.expect(m, tryToBuild)
+		g.expect(m, tryToBuild, lockedElsewhere)
+		if g.state == lockedElsewhere {
+			return nil // of another process now, and before of a goal of ours
+		}
 		return append(g.enter(lockedElsewhere), host.Send{To: messages.Slots, Msg: &messages.ReleaseSlot{Goal: g.self}})
 	case *messages.LocksFailed:
 		g.expect(m, tryToBuild, lockedElsewhere)

@@ -11,47 +11,6 @@ import (
 
 // Derivation makes the outputs of one derivation valid.
 //
-//	state               message               next                effects
-//	------------------  --------------------  ------------------  ----------------------------------------
-//	new                 Realise               init                database: ReadDerivation
-//	init                DerivationRead        haveDerivation      database: QueryPaths (outputs, sources)
-//	init                DerivationUnreadable  done                worker: GoalFinished
-//	haveDerivation      PathsQueried          done                worker: GoalFinished (valid, or known to fail)
-//	haveDerivation      PathsQueried          outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
-//	outputsSubstituted  WaiteeDone            outputsSubstituted
-//	outputsSubstituted  WaiteeDone            inputsRealised      slots: AcquireSlot (the last one)
-//	outputsSubstituted  WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
-//	inputsRealised      SlotFree              tryToBuild          path-locks: LockPaths
-//	inputsRealised      SlotRefused           done                worker: GoalFinished
-//	tryToBuild          LocksBusy             lockedElsewhere     slots: ReleaseSlot
-//	tryToBuild          LocksHeld             recheck             database: QueryPaths (outputs)
-//	tryToBuild          LocksFailed           done                slots: ReleaseSlot, worker: GoalFinished
-//	lockedElsewhere     LocksHeld             slotAgain           slots: AcquireSlot
-//	lockedElsewhere     LocksFailed           done                worker: GoalFinished
-//	slotAgain           SlotFree              recheck             database: QueryPaths (outputs)
-//	recheck             PathsQueried          done                everything is given back (somebody built it)
-//	recheck             PathsQueried          wantUser            build-users: AcquireBuildUser
-//	wantUser            BuildUserGranted      preparing           builds: PrepareBuild
-//	wantUser            BuildUserRefused      done                everything is given back
-//	preparing           BuildPrepared         building            spawn child: StartChild
-//	preparing           BuildNotPrepared      discarding          builds: DiscardBuild
-//	building            ChildOutput           building            progress: GoalLine
-//	building            BuilderExited         buildDone           stop child, builds: FinishBuild (it succeeded)
-//	building            BuilderExited         discarding          stop child, builds: DiscardBuild (it did not)
-//	buildDone           BuildFinished         registering         store: RegisterPaths
-//	buildDone           BuildFinished         discarding          builds: DiscardBuild (it was only checked)
-//	buildDone           BuildRejected         discarding          builds: DiscardBuild
-//	registering         PathsRegistered       discarding          builds: DiscardBuild
-//	discarding          BuildDiscarded        done                everything is given back, worker: GoalFinished
-//	any before building CancelGoal            done                everything is given back
-//	preparing           CancelGoal            preparing           (its end is awaited, and then discarded)
-//	building            CancelGoal            building            child: KillChild
-//	after building      CancelGoal            same                (what is nearly done is finished)
-//	any before recheck  WidenGoal             same                more outputs are wanted
-//	any later           WidenGoal             same                (a build makes all outputs anyhow)
-//	done                any                   done                (late answers)
-//	building            ActorFailed           discarding          builds: DiscardBuild (the child panicked)
-//
 // What is given back: the slot, the user, the locks. Each may be given back
 // more than once, and by a goal that has none, so that one list serves every
 // way out.

@@ -10,15 +10,6 @@ import (
 
 // Substitution makes one store path valid as it is. No substituter is known
 // yet, so a path that is not valid already cannot be made so.
-//
-//	state  message       next  effects
-//	-----  ------------  ----  --------------------------------------------
-//	new    Realise       init  database: QueryPaths
-//	init   PathsQueried  done  worker: GoalFinished
-//	init   CancelGoal    done  worker: GoalFinished
-//	init   WidenGoal     init
-//	done   CancelGoal    done
-//	done   WidenGoal     done
 type Substitution struct {
 	self   messages.Address
 	policy Policy
@@ -43,8 +34,11 @@ func (g *Substitution) Step(m messages.Message) []host.Effect {
 				From: g.self, Paths: []storepath.Path{g.target.Path}}}}
 		}
 	case *messages.PathsQueried:
-		if g.state == initial {
+		switch g.state {
+		case initial:
 			return g.finish(g.answer(m))
+		case done:
+			return nil // it was cancelled meanwhile
 		}
 	case *messages.CancelGoal:
 		if g.state == initial {

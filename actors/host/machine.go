@@ -23,6 +23,7 @@ type Machine interface {
 // may be those of one of the things it keeps.
 type Tabled interface {
 	Machine
+	Table() Table
 	// StateFor names the state, as the table does, that takes a message.
 	StateFor(messages.Message) string
 }

@@ -14,24 +14,6 @@ import (
 // Locks holds lock files that other Nix processes respect. Inside this process
 // a path has one owner, and nobody polls for it.
 //
-//	owner is  message        next       effects
-//	--------  -------------  ---------  -----------------------------------------
-//	unknown   LockPaths      in line    goal: LocksBusy     (a goal here has one)
-//	unknown   LockPaths      trying     locks: TryLock
-//	in line   UnlockPaths    unknown                        (withdrawn)
-//	trying    FilesLocked    holding    goal: LocksHeld
-//	trying    FilesBusy      awaiting   goal: LocksBusy, locks: AwaitLock
-//	trying    FilesFailed    unknown    goal: LocksFailed
-//	trying    UnlockPaths    releasing  locks: Unlock
-//	awaiting  FilesLocked    holding    goal: LocksHeld
-//	awaiting  FilesFailed    unknown    goal: LocksFailed
-//	awaiting  UnlockPaths    releasing  locks: Unlock
-//	holding   UnlockPaths    releasing  locks: Unlock
-//	releasing FilesLocked    releasing                      (the answer was late)
-//	releasing FilesBusy      releasing
-//	releasing FilesFailed    releasing
-//	releasing FilesUnlocked  unknown    those in line for its paths try
-//
 // An UnlockPaths from a goal that has no locks means nothing.
 type Locks struct {
 	owners map[messages.Address]*owner

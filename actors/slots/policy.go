@@ -5,7 +5,8 @@ import "time"
 // Who goes next is decided by, in this order:
 //
 //  1. urgency: what a client asks for, inherited by everything below it;
-//  2. fair shares: the client that holds the fewest slots;
+//  2. fair shares: the client that holds the fewest slots, and of those that
+//     hold as many the one that was granted one the longest ago;
 //  3. the longest remaining path to a top goal, weighed by recorded build
 //     times, the goal's own build included;
 //  4. age.
@@ -31,6 +32,9 @@ func beforeAcross(a, b *entry) bool {
 	}
 	if a.client.held != b.client.held {
 		return a.client.held < b.client.held
+	}
+	if a.client.granted != b.client.granted {
+		return a.client.granted < b.client.granted
 	}
 	return before(a, b)
 }

@@ -13,24 +13,13 @@ import (
 
 // Slots grants build slots, at most max at a time; policy.go says to whom.
 //
-//	goal is     message      next     effects
-//	----------  -----------  -------  -------------------------------------------
-//	any         RankGoal     same     (the rank is replaced)
-//	ranked      AcquireSlot  queued   SlotFree to whoever is best, while any is free
-//	ranked      AcquireSlot  ranked   SlotRefused: there is no slot, nor will be
-//	queued      (granted)    holding  SlotFree
-//	holding     ReleaseSlot  ranked   SlotFree to whoever is best
-//	queued      ReleaseSlot  ranked   (withdrawn)
-//	ranked      ReleaseSlot  ranked
-//	unknown     ReleaseSlot  unknown
-//	any         ForgetGoal   unknown  SlotFree to whoever is best, if it held one
-//
 // A freed slot wakes the goal that gets it and no other. The queues are bounded
 // by the number of goals.
 type Slots struct {
 	max     int
 	held    int
 	turn    uint64
+	grants  uint64 // ever
 	goals   map[messages.Address]*entry
 	clients map[messages.Address]*client
 	order   []*client // in order of first appearance, so that nothing hangs on map order
@@ -62,6 +51,8 @@ type client struct {
 	goals int // that have its name as theirs
 	held  int
 	queue queue
+	// granted is the number of the newest grant to it.
+	granted uint64
 }
 
 // New makes the slots of a process; max may be 0.
@@ -197,6 +188,8 @@ func (s *Slots) grant() (out []host.Effect) {
 			return out
 		}
 		s.become(e, holding)
+		s.grants++
+		e.client.granted = s.grants
 		out = append(out, host.Send{To: e.goal, Msg: &messages.SlotFree{}})
 	}
 }

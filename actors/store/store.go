@@ -15,19 +15,6 @@ import (
 // durable once its contents were flushed and its record synced, and only then
 // is anybody outside told.
 //
-//	state   message         next    effects
-//	------  --------------  ------  --------------------------------------------
-//	idle    RegisterPaths   idle    goal: PathsRegistered, clock: StartTimer
-//	idle    RegisterPaths   busy    the same, and CommitPaths: enough has gathered
-//	idle    MakeDurable     idle    PathsDurable       (nothing of it is provisional)
-//	idle    MakeDurable     busy    database: CommitPaths
-//	idle    TimerFired      busy    database: CommitPaths
-//	busy    RegisterPaths   busy    goal: PathsRegistered
-//	busy    MakeDurable     busy    (it waits for this batch, or for the next)
-//	busy    TimerFired      busy
-//	busy    PathsCommitted  idle    whoever waited for this batch is told
-//	busy    PathsCommitted  busy    the same, and CommitPaths for those who came since
-//
 // One commit serves all who wait, and a chain of small builds costs few
 // flushes. A batch that fails is told to those who wait for it; its paths stay
 // provisional and are tried with the next.

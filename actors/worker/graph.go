@@ -111,30 +111,42 @@ func (w *Worker) widen(e *entry, x *want) {
 }
 
 // raise lets the goal of a new edge, and all below it, inherit a rank. It
-// reports false if that leads back to the goal that waits: a rank rises along
-// every edge, so a cycle is always found here.
+// reports false if that leads back to the goal that waits, and then nothing has
+// changed. Whoever waits has always less of a path before it than what it waits
+// for, so that a cycle cannot be closed without being found here.
+//
+// Goals that are leaving are passed over: nothing below them is wanted for them
+// any more, and those who wait for their next incarnation are looked at then.
 func (w *Worker) raise(e *entry, edge *want) bool {
 	type step struct {
 		e *entry
 		r messages.RankGoal
 	}
+	var raised []step // with the ranks of before
 	for todo := []step{{e, edge.rank()}}; len(todo) > 0; {
 		at := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		if at.e == edge.goal {
+			for _, s := range slices.Backward(raised) {
+				s.e.rank = s.r
+			}
 			return false
 		}
-		if !at.e.inherit(at.r) {
+		before := at.e.rank
+		if at.e.state == leaving || !at.e.inherit(at.r) {
 			continue
 		}
-		if at.e.target.IsBuild() {
-			told := at.e.rank
-			w.send(messages.Slots, &told)
-		}
+		raised = append(raised, step{at.e, before})
 		for _, x := range at.e.waitees {
 			if !x.over {
 				todo = append(todo, step{x.of, x.rank()})
 			}
+		}
+	}
+	for _, s := range raised {
+		if s.e.target.IsBuild() {
+			told := s.e.rank
+			w.send(messages.Slots, &told)
 		}
 	}
 	return true

@@ -15,19 +15,6 @@ import (
 // for whom: a goal that two want exists once, and one that nobody wants any
 // more is cancelled.
 //
-//	message          effects
-//	---------------  -----------------------------------------------------------------
-//	RealiseTargets   a goal a target: Spawn and Realise, or WidenGoal if it is there
-//	CancelRequest    the request's wants are withdrawn
-//	AwaitGoals       as RealiseTargets, wanted by a goal
-//	DropWaitees      the goal's wants are withdrawn
-//	GoalFinished     WaiteeDone to the goals that waited; ForgetGoal, Stop; for a request
-//	                 whose last target this was: MakeDurable, or TargetsRealised
-//	ActorFailed      as GoalFinished, for a goal that panicked; what it held is given back
-//	PathsDurable     TargetsRealised
-//	PathsNotDurable  TargetsRealised, its valid targets failed
-//	AwaitRest        AtRest, when the last goal is gone and the last request answered
-//
 // A want that is withdrawn and was the last: CancelGoal. A goal that ends with
 // less than somebody wanted since, or cancelled and wanted again, is made anew.
 //

@@ -1,0 +1,91 @@
+package goal
+
+import (
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// derivationTable is for [Derivation]. States are in their order, so that "a…b"
+// is a and all up to b.
+const derivationTable = `
+state                          message               next                effects
+-----------------------------  --------------------  ------------------  ----------------------------------------
+new                            Realise               init                database: ReadDerivation
+init                           DerivationRead        haveDerivation      database: QueryPaths (outputs, sources)
+init                           DerivationRead        done                worker: GoalFinished (no such output)
+init                           DerivationUnreadable  done                worker: GoalFinished
+haveDerivation                 PathsQueried          done                worker: GoalFinished (valid, or known to fail)
+haveDerivation                 PathsQueried          outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
+outputsSubstituted             WaiteeDone            outputsSubstituted
+outputsSubstituted             WaiteeDone            inputsRealised      slots: AcquireSlot (the last one)
+outputsSubstituted             WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
+inputsRealised                 SlotFree              tryToBuild          path-locks: LockPaths
+inputsRealised                 SlotRefused           done                worker: GoalFinished
+tryToBuild                     LocksBusy             lockedElsewhere     slots: ReleaseSlot
+tryToBuild                     LocksHeld             recheck             database: QueryPaths (outputs)
+tryToBuild                     LocksFailed           done                slots: ReleaseSlot, worker: GoalFinished
+lockedElsewhere                LocksBusy             lockedElsewhere     (of another process now, and before of a goal of ours)
+lockedElsewhere                LocksHeld             slotAgain           slots: AcquireSlot
+lockedElsewhere                LocksFailed           done                worker: GoalFinished
+slotAgain                      SlotFree              recheck             database: QueryPaths (outputs)
+recheck                        PathsQueried          done                everything is given back (somebody built it)
+recheck                        PathsQueried          wantUser            build-users: AcquireBuildUser
+wantUser                       BuildUserGranted      preparing           builds: PrepareBuild
+wantUser                       BuildUserRefused      done                everything is given back
+preparing                      BuildPrepared         building            spawn child: StartChild
+preparing                      BuildNotPrepared      discarding          builds: DiscardBuild
+building                       ChildOutput           building            progress: GoalLine
+building                       BuilderExited         buildDone           stop child, builds: FinishBuild (it succeeded)
+building                       BuilderExited         discarding          stop child, builds: DiscardBuild (it did not)
+building                       ActorFailed           discarding          builds: DiscardBuild (the child panicked)
+buildDone                      BuildFinished         registering         store: RegisterPaths
+buildDone                      BuildFinished         discarding          builds: DiscardBuild (it was only checked)
+buildDone                      BuildRejected         discarding          builds: DiscardBuild
+registering                    PathsRegistered       discarding          builds: DiscardBuild
+discarding                     BuildDiscarded        done                everything is given back, worker: GoalFinished
+init…wantUser                  CancelGoal            done                everything is given back
+preparing                      CancelGoal            preparing           (its end is awaited, and then discarded)
+building                       CancelGoal            building            child: KillChild
+buildDone…done                 CancelGoal            same                (what is nearly done is finished)
+init…done                      WidenGoal             same                (a build makes all outputs anyhow)
+done                           DerivationRead        done                (late answers)
+done                           DerivationUnreadable  done
+done                           PathsQueried          done
+done                           WaiteeDone            done
+done                           SlotFree              done
+done                           LocksHeld             done
+done                           LocksBusy             done
+done                           LocksFailed           done
+done                           BuildUserGranted      done
+done                           BuildUserRefused      done
+done                           SlotRefused           done
+`
+
+// Table implements [host.Tabled].
+func (g *Derivation) Table() host.Table {
+	return host.Table{Machine: "derivation-goal", States: stateNames[:], Text: derivationTable}
+}
+
+// StateFor implements [host.Tabled].
+func (g *Derivation) StateFor(messages.Message) string { return g.state.String() }
+
+// substitutionTable is for [Substitution].
+const substitutionTable = `
+state  message       next  effects
+-----  ------------  ----  --------------------------------------------
+new    Realise       init  database: QueryPaths
+init   PathsQueried  done  worker: GoalFinished
+init   CancelGoal    done  worker: GoalFinished
+init   WidenGoal     init
+done   CancelGoal    done
+done   WidenGoal     done
+done   PathsQueried  done  (a late answer)
+`
+
+// Table implements [host.Tabled].
+func (g *Substitution) Table() host.Table {
+	return host.Table{Machine: "substitution-goal", States: []string{"new", "init", "done"}, Text: substitutionTable}
+}
+
+// StateFor implements [host.Tabled].
+func (g *Substitution) StateFor(messages.Message) string { return g.state.String() }

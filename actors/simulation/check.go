@@ -1,0 +1,42 @@
+package simulation
+
+import (
+	"slices"
+
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// checker watches over one invariant. It is asked after every step, whenever no
+// message is under way, when the service has died, and when the world has come
+// to rest.
+type checker interface {
+	name() string
+	step(w *World, s host.Step) error
+	quiet(w *World) error
+	crash(w *World) error
+	end(w *World) error
+}
+
+// idle is a checker to which nothing matters.
+type idle struct{}
+
+func (idle) step(*World, host.Step) error { return nil }
+func (idle) quiet(*World) error           { return nil }
+func (idle) crash(*World) error           { return nil }
+func (idle) end(*World) error             { return nil }
+
+func allCheckers() []checker {
+	return []checker{&slotsChecker{}, &usersChecker{}, &closureChecker{}, &durableChecker{}, &answersChecker{}, newUnwantedChecker(),
+		&reasonsChecker{}, newStarvationChecker(), &buildsChecker{}, &restChecker{}}
+}
+
+// goalsInOrder lists the living goals by their addresses.
+func (v *view) goalsInOrder() []messages.Address {
+	all := make([]messages.Address, 0, len(v.goals))
+	for at := range v.goals {
+		all = append(all, at)
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,80 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// buildsChecker: nothing is built twice at once; a build has its locks, all its
+// inputs, valid and named, and a slot; nothing is built whose outputs are there.
+type buildsChecker struct{ idle }
+
+func (*buildsChecker) name() string { return "builds" }
+
+func (*buildsChecker) step(w *World, s host.Step) error {
+	for _, e := range s.Effects {
+		send, ok := e.(host.Send)
+		if !ok {
+			continue
+		}
+		if m, ok := send.Msg.(*messages.PrepareBuild); ok {
+			if err := w.mayBuild(m); err != nil {
+				return err
+			}
+		}
+	}
+	if w.view.twice != "" {
+		return fmt.Errorf("two goals are %s", w.view.twice)
+	}
+	return nil
+}
+
+func (w *World) mayBuild(m *messages.PrepareBuild) error {
+	d, ok := w.graph.drv(m.Drv)
+	if !ok {
+		return fmt.Errorf("%v is built and was never read", m.Drv)
+	}
+	if !w.view.slots[m.Build] {
+		return fmt.Errorf("%s builds without a slot", m.Build)
+	}
+	for _, o := range d.Outputs {
+		if w.locks.owner[o.Path] != m.Build {
+			return fmt.Errorf("%s builds %v without its lock", m.Build, o.Path)
+		}
+	}
+	for _, p := range m.Inputs {
+		if !w.disk.valid(p) {
+			return fmt.Errorf("%s builds with %v, which is not valid", m.Build, p)
+		}
+	}
+	for _, in := range d.Inputs {
+		from, ok := w.graph.drv(in.Path)
+		if !ok {
+			continue
+		}
+		for _, p := range from.outputs(in.Outputs) {
+			if !slices.Contains(m.Inputs, p) {
+				return fmt.Errorf("%s builds without its input %v", m.Build, p)
+			}
+		}
+	}
+	for _, p := range d.Sources {
+		if !slices.Contains(m.Inputs, p) {
+			return fmt.Errorf("%s builds without its source %v", m.Build, p)
+		}
+	}
+	return nil
+}
+
+// quiet: a build that is there belongs to a goal that is there.
+func (*buildsChecker) quiet(w *World) error {
+	for at := range w.builds {
+		if w.view.goals[at] == nil && w.ev.owned[at] == 0 {
+			return fmt.Errorf("the build of %s is never cleaned up", at)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package simulation
+
+import (
+	"fmt"
+
+	"troupe/actors/host"
+	"troupe/messages"
+	"troupe/storage/storepath"
+)
+
+// durableChecker: what a client is told is valid is on disk with its closure
+// when it is told, and stays.
+type durableChecker struct{ idle }
+
+func (*durableChecker) name() string { return "durable" }
+
+func (*durableChecker) step(w *World, s host.Step) error {
+	if s.Actor != messages.Worker {
+		return nil
+	}
+	for _, e := range s.Effects {
+		send, ok := e.(host.Send)
+		if !ok {
+			continue
+		}
+		told, ok := send.Msg.(*messages.TargetsRealised)
+		if !ok {
+			continue
+		}
+		r := w.requestBefore(told.Request)
+		for i, res := range told.Results {
+			for _, p := range claimed(r, i, res) {
+				if !w.disk.durable(p) {
+					return fmt.Errorf("request %d is told that %v is valid, which a crash would lose", told.Request, p)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// requestBefore finds a request that has just been answered.
+func (w *World) requestBefore(id uint64) *messages.RealiseTargets {
+	for _, c := range w.clients {
+		if m := c.open[id]; m != nil {
+			return m
+		}
+	}
+	return nil
+}
+
+// claimed are the paths that a result says are valid.
+func claimed(r *messages.RealiseTargets, i int, res messages.Result) (paths []storepath.Path) {
+	if !res.Status.OK() {
+		return nil
+	}
+	if r != nil && i < len(r.Targets) && !r.Targets[i].IsBuild() {
+		return []storepath.Path{r.Targets[i].Path}
+	}
+	for _, o := range res.Outputs {
+		paths = append(paths, o.Path)
+	}
+	return paths
+}
+
+func (*durableChecker) quiet(w *World) error {
+	for p := range w.disk.acked {
+		if !w.disk.durable(p) {
+			return fmt.Errorf("a client was told that %v is valid, and it is not any more", p)
+		}
+	}
+	return nil
+}
+
+func (c *durableChecker) crash(w *World) error { return c.quiet(w) }
+func (c *durableChecker) end(w *World) error   { return c.quiet(w) }

@@ -1,0 +1,84 @@
+package simulation
+
+import (
+	"fmt"
+
+	"troupe/messages"
+)
+
+// reasonsChecker: whenever no message is under way, every goal has something to
+// wait for, and it is what it says. A wake-up that was lost shows here.
+type reasonsChecker struct{ idle }
+
+func (*reasonsChecker) name() string { return "reasons" }
+
+func (*reasonsChecker) quiet(w *World) error {
+	for at, g := range w.view.goals {
+		if err := w.reason(at, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *World) reason(at messages.Address, g *goalView) error {
+	if w.ev.owned[at] > 0 || w.builds[at] != nil && w.builds[at].process != nil {
+		return nil
+	}
+	wait := w.view.waits[at]
+	switch wait.For {
+	case messages.Inputs:
+		for k := range g.waitees {
+			if w.view.byKey[k] != "" {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s waits for inputs, and none is being made", at)
+	case messages.BuildSlot:
+		if len(w.view.slots) >= w.Slots && len(w.view.slots) > 0 {
+			return nil
+		}
+		return fmt.Errorf("%s waits for a slot, and %d of %d are held", at, len(w.view.slots), w.Slots)
+	case messages.PathLock:
+		return w.lockReason(at, g)
+	case messages.FreeUser:
+		if w.ev.owned[messages.Users] > 0 || len(w.view.lent) == len(w.users.all) {
+			return nil
+		}
+		return w.userReason(at)
+	}
+	if w.ev.owned[messages.Locks] > 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is in the state that says %v, and nothing is under way for it", at, wait)
+}
+
+func (w *World) lockReason(at messages.Address, g *goalView) error {
+	if w.ev.owned[messages.Locks] > 0 {
+		return nil
+	}
+	d, ok := w.graph.drv(g.target.Path)
+	if !ok {
+		return nil
+	}
+	for _, o := range d.Outputs {
+		if !w.locks.free(at, o.Path) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s waits for a lock, and all are free", at)
+}
+
+// userReason: those that are not lent must be out of use.
+func (w *World) userReason(at messages.Address) error {
+	lent := map[int]bool{}
+	for _, uid := range w.view.lent {
+		lent[uid] = true
+	}
+	for _, u := range w.users.all {
+		if lent[u.UID] {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s waits for a user, and none is lent", at)
+}

@@ -1,0 +1,48 @@
+package simulation
+
+import (
+	"fmt"
+
+	"troupe/messages"
+)
+
+// restChecker: when there is nothing more to come, everything is given back.
+type restChecker struct{ idle }
+
+func (*restChecker) name() string { return "rest" }
+
+// quiet: a timer's owner is there.
+func (*restChecker) quiet(w *World) error {
+	for k := range w.timers {
+		if k.owner != messages.Store && !w.view.alive[k.owner] {
+			return fmt.Errorf("timer %s of %s runs on, and its owner is gone", k.name, k.owner)
+		}
+	}
+	return nil
+}
+
+func (*restChecker) end(w *World) error {
+	switch {
+	case len(w.view.goals) > 0:
+		return fmt.Errorf("%s is still there", w.view.goalsInOrder()[0])
+	case len(w.view.requests) > 0:
+		return fmt.Errorf("%d requests are still there", len(w.view.requests))
+	case len(w.view.slots) > 0:
+		return fmt.Errorf("%d slots are still held", len(w.view.slots))
+	case len(w.view.lent) > 0:
+		return fmt.Errorf("%d users are still lent", len(w.view.lent))
+	case len(w.builds) > 0:
+		return fmt.Errorf("%d builds are still there", len(w.builds))
+	case len(w.timers) > 0:
+		return fmt.Errorf("%d timers are still there", len(w.timers))
+	}
+	for p, o := range w.locks.owner {
+		if o != others {
+			return fmt.Errorf("%v is still locked by %s", p, o)
+		}
+	}
+	for at := range w.view.alive {
+		return fmt.Errorf("actor %s is still there", at)
+	}
+	return nil
+}

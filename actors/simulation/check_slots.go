@@ -1,0 +1,46 @@
+package simulation
+
+import (
+	"fmt"
+
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// slotsChecker: no more slots are held than there are, none twice by one goal,
+// and none by a goal that is gone.
+type slotsChecker struct{ idle }
+
+func (*slotsChecker) name() string { return "slots" }
+
+func (*slotsChecker) step(w *World, s host.Step) error {
+	if s.Actor != messages.Slots {
+		return nil
+	}
+	for _, e := range s.Effects {
+		send, ok := e.(host.Send)
+		if !ok {
+			continue
+		}
+		if _, grant := send.Msg.(*messages.SlotFree); !grant {
+			continue
+		}
+		if w.view.slots[send.To] {
+			return fmt.Errorf("%s is granted a second slot", send.To)
+		}
+		w.view.slots[send.To] = true
+	}
+	if most := max(w.Slots, 1); len(w.view.slots) > most {
+		return fmt.Errorf("%d slots are held, of %d", len(w.view.slots), w.Slots)
+	}
+	return nil
+}
+
+func (*slotsChecker) quiet(w *World) error {
+	for at := range w.view.slots {
+		if w.view.goals[at] == nil {
+			return fmt.Errorf("%s is gone and holds a slot", at)
+		}
+	}
+	return nil
+}

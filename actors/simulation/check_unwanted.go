@@ -1,0 +1,54 @@
+package simulation
+
+import (
+	"fmt"
+	"time"
+
+	"troupe/messages"
+)
+
+// unwantedChecker: a goal that nobody wants is gone soon, with its child.
+type unwantedChecker struct {
+	idle
+	since map[messages.Address]time.Duration // when it was seen to be unwanted
+}
+
+func newUnwantedChecker() *unwantedChecker {
+	return &unwantedChecker{since: map[messages.Address]time.Duration{}}
+}
+
+// soon is more than any kill, check or clean-up takes in this world.
+const soon = 2 * time.Second
+
+func (*unwantedChecker) name() string { return "unwanted" }
+
+func (c *unwantedChecker) crash(*World) error {
+	c.since = map[messages.Address]time.Duration{}
+	return nil
+}
+
+func (c *unwantedChecker) quiet(w *World) error {
+	wanted := w.view.wanted()
+	for at := range c.since {
+		if wanted[at] || w.view.goals[at] == nil {
+			delete(c.since, at)
+		}
+	}
+	for at := range w.view.goals {
+		if wanted[at] {
+			continue
+		}
+		first, known := c.since[at]
+		if !known {
+			c.since[at] = w.ev.now
+		} else if w.ev.now-first > soon {
+			return fmt.Errorf("%s goes on for %v and nobody wants it", at, w.ev.now-first)
+		}
+	}
+	for _, at := range w.running() {
+		if w.view.goals[at] == nil && !w.builds[at].process.dying {
+			return fmt.Errorf("a builder of %s runs on, and its goal is gone", at)
+		}
+	}
+	return nil
+}

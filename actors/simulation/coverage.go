@@ -1,0 +1,101 @@
+package simulation
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"troupe/actors/goal"
+	"troupe/actors/host"
+	"troupe/actors/machines"
+	"troupe/actors/worker"
+	"troupe/messages"
+)
+
+// Coverage counts which rows of the machines' tables were seen.
+type Coverage struct {
+	seen map[host.Pair]int
+}
+
+// NewCoverage makes one that has seen nothing.
+func NewCoverage() *Coverage { return &Coverage{map[host.Pair]int{}} }
+
+// cover notes what a machine is about to take.
+func (w *World) cover(m host.Machine, msg messages.Message) {
+	if w.coverage == nil {
+		return
+	}
+	if p, ok := m.(*panicker); ok {
+		m = p.Machine
+	}
+	if t, ok := m.(host.Tabled); ok {
+		w.coverage.seen[host.Pair{Machine: t.Table().Machine, State: t.StateFor(msg), Message: messages.Name(msg)}]++
+	}
+}
+
+// Add adds what another has seen.
+func (c *Coverage) Add(o *Coverage) {
+	for p, n := range o.seen {
+		c.seen[p] += n
+	}
+}
+
+// tables are those of all machines.
+func tables() (all []host.Table) {
+	var s machines.Settings
+	kinds := []host.Kind{worker.KindDerivation, worker.KindSubstitution, goal.KindChild}
+	for _, f := range machines.AllFixed {
+		kinds = append(kinds, f.Kind)
+	}
+	for _, k := range kinds {
+		all = append(all, s.Make(k, "x").(host.Tabled).Table())
+	}
+	return all
+}
+
+// Report says what share of the rows was seen, which were not, and what was
+// seen that no table has.
+func (c *Coverage) Report(w io.Writer) {
+	var unseen []string
+	listed := map[host.Pair]bool{}
+	for _, t := range tables() {
+		for _, p := range t.Pairs() {
+			listed[p] = true
+			if c.seen[p] == 0 {
+				unseen = append(unseen, p.String())
+			}
+		}
+	}
+	fmt.Fprintf(w, "coverage: %d of %d pairs of state and message (%.1f %%)\n", len(listed)-len(unseen), len(listed), c.Share()*100)
+	for _, p := range unseen {
+		fmt.Fprintf(w, "  never seen: %s\n", p)
+	}
+	for _, p := range c.unlisted(listed) {
+		fmt.Fprintf(w, "  in no table: %s\n", p)
+	}
+}
+
+// Share is the part of the rows that were seen, from 0 to 1.
+func (c *Coverage) Share() float64 {
+	seen, all := 0, 0
+	for _, t := range tables() {
+		for _, p := range t.Pairs() {
+			all++
+			if c.seen[p] > 0 {
+				seen++
+			}
+		}
+	}
+	return float64(seen) / float64(all)
+}
+
+func (c *Coverage) unlisted(listed map[host.Pair]bool) (found []string) {
+	for p := range c.seen {
+		if !listed[p] {
+			found = append(found, p.String())
+		}
+	}
+	slices.SortFunc(found, strings.Compare)
+	return found
+}

@@ -1,0 +1,143 @@
+package simulation
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"troupe/storage/storepath"
+)
+
+// disk is a store that loses what was not flushed when the service dies.
+type disk struct {
+	records  map[storepath.Path]*record
+	contents map[storepath.Path]bool // what lies at a path; whether it was flushed
+	failed   map[storepath.Path]bool
+	temp     map[storepath.Path]bool // temporary roots of the service
+	rooted   map[storepath.Path]bool // by clients, for good
+	acked    map[storepath.Path]bool // told to a client as valid, and rooted by it
+}
+
+// record says that a path is valid.
+type record struct {
+	refs    []storepath.Path
+	durable bool
+}
+
+func newDisk() *disk {
+	return &disk{records: map[storepath.Path]*record{}, contents: map[storepath.Path]bool{}, failed: map[storepath.Path]bool{},
+		temp: map[storepath.Path]bool{}, rooted: map[storepath.Path]bool{}, acked: map[storepath.Path]bool{}}
+}
+
+// stock puts a graph's sources there.
+func (d *disk) stock(g *Graph) {
+	for _, s := range g.Sources {
+		d.contents[s], d.rooted[s] = true, true
+		d.records[s] = &record{durable: true}
+	}
+}
+
+func (d *disk) valid(p storepath.Path) bool { return d.records[p] != nil }
+
+// durable reports whether a path and its closure survive a crash.
+func (d *disk) durable(p storepath.Path) bool { return d.whole(p, map[storepath.Path]bool{}) }
+
+func (d *disk) whole(p storepath.Path, seen map[storepath.Path]bool) bool {
+	if seen[p] {
+		return true
+	}
+	seen[p] = true
+	r := d.records[p]
+	if r == nil || !r.durable || !d.contents[p] {
+		return false
+	}
+	for _, ref := range r.refs {
+		if !d.whole(ref, seen) {
+			return false
+		}
+	}
+	return true
+}
+
+// register makes paths valid provisionally.
+func (d *disk) register(p storepath.Path, refs []storepath.Path) {
+	d.contents[p] = false
+	d.records[p] = &record{refs: refs}
+}
+
+// flush puts the contents of provisional paths on the platter, and commit their
+// records.
+func (d *disk) flush(paths []storepath.Path) {
+	for _, p := range paths {
+		if _, there := d.contents[p]; there {
+			d.contents[p] = true
+		}
+	}
+}
+
+func (d *disk) commit(paths []storepath.Path) {
+	for _, p := range paths {
+		if r := d.records[p]; r != nil {
+			r.durable = true
+		}
+	}
+}
+
+// crash loses what was not flushed. Contents may survive without their record,
+// or in part.
+func (d *disk) crash(rng *rand.Rand) {
+	for _, p := range d.sorted() {
+		if r := d.records[p]; !r.durable {
+			delete(d.records, p)
+		}
+	}
+	left := make([]storepath.Path, 0, len(d.contents))
+	for p := range d.contents {
+		left = append(left, p)
+	}
+	slices.SortFunc(left, storepath.Path.Compare)
+	for _, p := range left {
+		if !d.contents[p] && rng.IntN(2) == 0 {
+			delete(d.contents, p)
+		}
+	}
+	d.temp = map[storepath.Path]bool{}
+}
+
+func (d *disk) sorted() []storepath.Path {
+	all := make([]storepath.Path, 0, len(d.records))
+	for p := range d.records {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, storepath.Path.Compare)
+	return all
+}
+
+// collect deletes the valid paths that no root leads to.
+func (d *disk) collect() (n int) {
+	live := map[storepath.Path]bool{}
+	var mark func(p storepath.Path)
+	mark = func(p storepath.Path) {
+		if live[p] {
+			return
+		}
+		live[p] = true
+		if r := d.records[p]; r != nil {
+			for _, ref := range r.refs {
+				mark(ref)
+			}
+		}
+	}
+	for _, roots := range []map[storepath.Path]bool{d.temp, d.rooted} {
+		for p := range roots {
+			mark(p)
+		}
+	}
+	for _, p := range d.sorted() {
+		if !live[p] {
+			delete(d.records, p)
+			delete(d.contents, p)
+			n++
+		}
+	}
+	return n
+}

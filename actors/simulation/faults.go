@@ -1,0 +1,153 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Fault is one way in which the world goes wrong.
+type Fault uint8
+
+const (
+	BuildFails Fault = iota
+	BuilderHangs
+	LogFlood
+	OutOfMemory
+	NotExecutable
+	SandboxRefused
+	OutputRejected
+	NotPrepared
+	LeavesProcesses
+	LockTaken
+	LockFails
+	UserTaken
+	UserFails
+	UserUnclean
+	Unreadable
+	QueryFails
+	CommitFails
+	SourceMissing
+	Cycle
+	ActorPanics
+	ServiceDies
+	ClientCancels
+	ClientHangsUp
+	Collection
+	faultCount
+)
+
+// faultTable has the faults' names, their usual rates out of a thousand
+// opportunities, and what they are.
+var faultTable = [faultCount]struct {
+	name string
+	rate int
+	what string
+}{
+	BuildFails:      {"build-fails", 60, "a builder exits with 1"},
+	BuilderHangs:    {"builder-hangs", 20, "a builder falls silent for ever"},
+	LogFlood:        {"log-flood", 20, "a builder writes more than it may"},
+	OutOfMemory:     {"out-of-memory", 15, "the kernel kills a builder"},
+	NotExecutable:   {"not-executable", 10, "a builder cannot be executed"},
+	SandboxRefused:  {"sandbox-refused", 10, "the kernel does not give a sandbox"},
+	OutputRejected:  {"output-rejected", 20, "an output is not what it has to be"},
+	NotPrepared:     {"not-prepared", 10, "a build's directories cannot be made"},
+	LeavesProcesses: {"leaves-processes", 100, "a builder without a sandbox leaves processes behind"},
+	LockTaken:       {"lock-taken", 50, "another process holds an output's lock for a while"},
+	LockFails:       {"lock-fails", 5, "a lock file cannot be made"},
+	UserTaken:       {"user-taken", 20, "another process uses a build user"},
+	UserFails:       {"user-fails", 5, "a build user cannot be locked"},
+	UserUnclean:     {"user-unclean", 5, "what runs under a build user cannot be killed"},
+	Unreadable:      {"unreadable", 5, "a derivation cannot be read"},
+	QueryFails:      {"query-fails", 3, "the database cannot be read"},
+	CommitFails:     {"commit-fails", 50, "the disk is full when a batch is written"},
+	SourceMissing:   {"source-missing", 10, "a source is not in the store"},
+	Cycle:           {"cycle", 30, "a derivation of the graph depends on itself"},
+	ActorPanics:     {"actor-panics", 0, "a goal or a child panics"},
+	ServiceDies:     {"service-dies", 150, "the service is killed at a random step, and started again"},
+	ClientCancels:   {"client-cancels", 150, "a client withdraws a request"},
+	ClientHangsUp:   {"client-hangs-up", 80, "a client goes away, and its requests are withdrawn"},
+	Collection:      {"collection", 100, "what nothing roots is deleted"},
+}
+
+func (f Fault) String() string { return faultTable[f].name }
+
+// Faults are rates out of a thousand.
+type Faults [faultCount]int
+
+// Usual has every fault at its usual rate.
+func Usual() (all Faults) {
+	for f := range faultTable {
+		all[f] = faultTable[f].rate
+	}
+	return all
+}
+
+// ParseFaults reads "all", "none", or a list of NAME, NAME=RATE and -NAME, which
+// changes the usual rates where it has a "-", and otherwise names all there are.
+func ParseFaults(text string) (Faults, error) {
+	switch text {
+	case "", "all":
+		return Usual(), nil
+	case "none":
+		return Faults{}, nil
+	}
+	var rates Faults
+	if strings.HasPrefix(text, "-") {
+		rates = Usual()
+	}
+	for _, item := range strings.Split(text, ",") {
+		name, rate, given := strings.Cut(strings.TrimPrefix(item, "-"), "=")
+		i := slices.Index(FaultNames(), name)
+		if i < 0 {
+			return rates, fmt.Errorf("no fault '%s'; there are %s", name, strings.Join(FaultNames(), ", "))
+		}
+		rates[i] = faultTable[i].rate
+		if strings.HasPrefix(item, "-") {
+			rates[i] = 0
+		}
+		if given {
+			n, err := strconv.Atoi(rate)
+			if err != nil || n < 0 || n > 1000 {
+				return rates, fmt.Errorf("fault '%s': a rate is between 0 and 1000", name)
+			}
+			rates[i] = n
+		}
+	}
+	return rates, nil
+}
+
+// FaultNames lists the faults there are.
+func FaultNames() []string {
+	names := make([]string, faultCount)
+	for f := range faultTable {
+		names[f] = faultTable[f].name
+	}
+	return names
+}
+
+// FaultHelp says what each fault is, a line each.
+func FaultHelp() string {
+	var b strings.Builder
+	for _, f := range faultTable {
+		fmt.Fprintf(&b, "  %-17s %4d  %s\n", f.name, f.rate, f.what)
+	}
+	return b.String()
+}
+
+func (f Faults) String() string {
+	switch f {
+	case Usual():
+		return "all"
+	case Faults{}:
+		return "none"
+	}
+	var list []string
+	for i, rate := range f {
+		if rate > 0 {
+			list = append(list, fmt.Sprintf("%v=%d", Fault(i), rate))
+		}
+	}
+	return strings.Join(list, ",")
+}

@@ -1,0 +1,56 @@
+package simulation
+
+import (
+	"math/rand/v2"
+
+	"troupe/messages"
+)
+
+// network has the messages that are under way. Those from one sender to one
+// receiver arrive in their order, and all others in any.
+type network struct {
+	rng    *rand.Rand
+	routes map[route]*queue
+	busy   []*queue // those with messages
+}
+
+type route struct{ from, to messages.Address }
+
+type queue struct {
+	route
+	list []messages.Message
+}
+
+func newNetwork(rng *rand.Rand) *network { return &network{rng: rng, routes: map[route]*queue{}} }
+
+func (n *network) send(from, to messages.Address, m messages.Message) {
+	r := route{from, to}
+	q := n.routes[r]
+	if q == nil {
+		q = &queue{route: r}
+		n.routes[r] = q
+	}
+	if len(q.list) == 0 {
+		n.busy = append(n.busy, q)
+	}
+	q.list = append(q.list, m)
+}
+
+// next takes one of the messages that may arrive now.
+func (n *network) next() (from, to messages.Address, m messages.Message) {
+	i := n.rng.IntN(len(n.busy))
+	q := n.busy[i]
+	m, q.list = q.list[0], q.list[1:]
+	if len(q.list) == 0 {
+		last := len(n.busy) - 1
+		n.busy[i] = n.busy[last]
+		n.busy = n.busy[:last]
+		delete(n.routes, q.route)
+	}
+	return q.from, q.to, m
+}
+
+func (n *network) quiet() bool { return len(n.busy) == 0 }
+
+// clear loses every message, as the death of the process does.
+func (n *network) clear() { n.routes, n.busy = map[route]*queue{}, nil }

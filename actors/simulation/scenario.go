@@ -1,0 +1,84 @@
+// Package simulation drives the machines through a world of faults, from a seed
+// and in virtual time.
+//
+// The machines are the real ones. The world has what they talk to: a clock, a
+// store that can lose what was not flushed, builders that fail, hang, write too
+// much or are killed, users and locks that others take, clients that come,
+// change their minds and go, and the death of the service itself at any step.
+// Messages from one sender to one receiver keep their order; everything else
+// happens in the order that the seed says. After every step the checkers look
+// at what happened; each has a file of its own, check_*.go.
+package simulation
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// Scenario is all that a run follows from: equal scenarios run equally.
+type Scenario struct {
+	Seed     uint64
+	Clients  int
+	Requests int // a client makes
+	Slots    int
+	Users    int  // build users; 0 is one that all share
+	Boxed    bool // builders cannot leave processes behind
+	Limits   messages.Limits
+	Faults   Faults
+	Goals    int    // derivations of the random graph
+	Graph    *Graph // nil: one made from the seed
+}
+
+// Random makes a scenario from a seed, with faults at their usual rates.
+func Random(seed uint64, f Faults) Scenario {
+	rng := stream(seed, "scenario")
+	s := Scenario{Seed: seed, Clients: 1 + rng.IntN(4), Requests: 1 + rng.IntN(3), Slots: 1 + rng.IntN(4), Goals: 1 + rng.IntN(16),
+		Boxed: rng.IntN(3) > 0, Faults: f, Limits: messages.Limits{Total: 5 * time.Minute}}
+	if rng.IntN(4) > 0 {
+		s.Users = s.Slots + rng.IntN(3)
+	}
+	if rng.IntN(3) > 0 {
+		s.Limits.Silence = time.Minute
+	}
+	if rng.IntN(2) == 0 {
+		s.Limits.LogBytes = 1 << 20
+	}
+	if rng.IntN(20) == 0 {
+		s.Slots = 0
+	}
+	return s
+}
+
+func (s Scenario) String() string {
+	graph := fmt.Sprintf("%d goals", s.Goals)
+	if s.Graph != nil {
+		graph = fmt.Sprintf("a graph of %d derivations", len(s.Graph.Drvs))
+	}
+	return fmt.Sprintf("seed %d: %d clients, %d requests each, %s, %d slots, %d users, boxed %v, faults %v",
+		s.Seed, s.Clients, s.Requests, graph, s.Slots, s.Users, s.Boxed, s.Faults)
+}
+
+// Maker makes the machine of a kind, in its first state.
+type Maker func(host.Kind, messages.Address) host.Machine
+
+// stream is a source of random numbers for one purpose, so that what is drawn
+// for one thing does not change another.
+func stream(seed uint64, purpose string, ids ...uint64) *rand.Rand {
+	h := fnv(purpose)
+	for _, id := range ids {
+		h = (h ^ id) * 0x100000001b3
+	}
+	return rand.New(rand.NewPCG(seed, h))
+}
+
+func fnv(s string) uint64 {
+	h := uint64(0xcbf29ce484222325)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 0x100000001b3
+	}
+	return h
+}

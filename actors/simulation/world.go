@@ -1,0 +1,295 @@
+package simulation
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"troupe/actors/goal"
+	"troupe/actors/host"
+	"troupe/actors/machines"
+	"troupe/actors/store"
+	"troupe/messages"
+)
+
+// World is one run.
+type World struct {
+	Scenario
+	graph  *Graph
+	rng    *rand.Rand
+	net    *network
+	ev     *events
+	disk   *disk
+	view   *view
+	engine engine
+	life   int // of the service, from 1; 0 while it is dead
+	lives  int
+
+	builds  map[messages.Address]*build
+	users   *users
+	locks   *locks
+	timers  map[timerKey]*event
+	clients []*client
+
+	checkers []checker
+	steps    int
+	dieAt    int // the step at which the service is killed, if that is positive
+	trace    trace
+	coverage *Coverage
+	failure  *Failure
+}
+
+// Failure is an invariant that did not hold.
+type Failure struct {
+	Scenario  Scenario
+	Invariant string
+	Text      string
+	Steps     int
+	At        time.Duration
+	Trace     []string // the last lines of what happened
+}
+
+func (f *Failure) Error() string { return f.Invariant + ": " + f.Text }
+
+// Options say how a run is observed.
+type Options struct {
+	Journal  host.Journal // nil: none
+	Coverage *Coverage    // nil: none
+	Tree     bool         // run the real tree of actors instead of the plain machines
+}
+
+// Result is how a run went.
+type Result struct {
+	Steps   int
+	Elapsed time.Duration // in the world's own time
+	Failure *Failure      // nil: none
+}
+
+// maxSteps bounds a run: a world that takes more does not come to rest.
+const (
+	maxSteps = 400_000
+	maxTime  = 12 * time.Hour
+)
+
+// Run runs a scenario until nothing is left to happen, or an invariant fails.
+func Run(s Scenario, o Options) Result {
+	w := newWorld(s, o)
+	w.start()
+	for w.failure == nil && w.turn() {
+		if w.steps > maxSteps || w.ev.now > maxTime {
+			w.fail("rest", "the world does not come to rest")
+		}
+	}
+	if w.failure == nil {
+		w.end()
+	}
+	if w.life > 0 {
+		w.engine.stop()
+	}
+	return Result{Steps: w.steps, Elapsed: w.ev.now, Failure: w.failure}
+}
+
+func newWorld(s Scenario, o Options) *World {
+	w := &World{Scenario: s, graph: s.Graph, rng: stream(s.Seed, "world"), net: newNetwork(stream(s.Seed, "order")), ev: newEvents(),
+		disk: newDisk(), view: newView(), coverage: o.Coverage, timers: map[timerKey]*event{}}
+	if w.graph == nil {
+		w.graph = randomGraph(s)
+	}
+	w.users, w.locks = newUsers(w), newLocks(w)
+	w.checkers = allCheckers()
+	if o.Tree {
+		w.engine = newTree(w, o.Journal)
+	} else {
+		w.engine = newPlain(w, o.Journal)
+	}
+	w.disk.stock(w.graph)
+	if w.hit(ServiceDies) {
+		w.dieAt = 1 + w.rng.IntN(60*len(w.graph.Drvs)*s.Requests)
+	}
+	return w
+}
+
+// settings are what the machines are made with.
+func (w *World) settings() machines.Settings {
+	return machines.Settings{
+		Goal:    goal.Policy{StoreDir: "/nix/store", Limits: w.Limits, CacheFailure: w.Seed%3 == 0},
+		Store:   store.Policy{Gather: 1 + int(w.Seed%7), Linger: time.Duration(1+w.Seed%5) * time.Second},
+		MaxJobs: w.Slots, Users: w.users.list(), NoUsers: "there are no build users",
+	}
+}
+
+// hit draws whether a fault happens at an opportunity for it.
+func (w *World) hit(f Fault) bool { return w.Faults[f] > 0 && w.rng.IntN(1000) < w.Faults[f] }
+
+// start brings the clients, and the service to life.
+func (w *World) start() {
+	w.live()
+	for i := range w.Clients {
+		w.clients = append(w.clients, newClient(w, i))
+	}
+	if w.Faults[LockTaken] > 0 {
+		w.locks.othersCome()
+	}
+	if w.Faults[Collection] > 0 {
+		w.collectLater()
+	}
+}
+
+// turn lets one message arrive, or the next event happen. It reports false when
+// nothing is left.
+func (w *World) turn() bool {
+	quiet := w.net.quiet()
+	if quiet && w.life > 0 {
+		w.checkQuiet()
+	}
+	switch {
+	case w.failure != nil:
+		return false
+	case quiet && len(w.ev.heap) == 0:
+		return false
+	case quiet, w.ev.near() && w.rng.IntN(16) == 0:
+		w.ev.next()
+		return true
+	}
+	from, to, m := w.net.next()
+	w.arrive(from, to, m)
+	return true
+}
+
+func (w *World) arrive(from, to messages.Address, m messages.Message) {
+	if c := w.client(to); c != nil {
+		c.hear(m)
+		return
+	}
+	if to.IsPort() {
+		w.port(to, m)
+		return
+	}
+	w.engine.deliver(to, m)
+	if w.dieAt > 0 && w.steps >= w.dieAt {
+		w.dieAt = 0
+		w.die()
+	}
+}
+
+// send puts a message under way.
+func (w *World) send(from, to messages.Address, m messages.Message) { w.net.send(from, to, m) }
+
+// port lets the world take what a machine asks of it.
+func (w *World) port(to messages.Address, m messages.Message) {
+	switch to {
+	case messages.Clock:
+		w.clock(m)
+	case messages.Database:
+		w.database(m)
+	case messages.Builds:
+		w.buildsPort(m)
+	case messages.Process:
+		w.process(m)
+	case messages.Users:
+		w.users.take(m)
+	case messages.Locks:
+		w.locks.take(m)
+	case messages.Progress:
+		w.view.progress(m)
+	default:
+		panic(fmt.Sprintf("the world has no port %s", to))
+	}
+}
+
+// work does something for the service after a while.
+func (w *World) work(owner messages.Address, most time.Duration, do func()) *event {
+	return w.ev.after(time.Duration(w.rng.Int64N(int64(most))+1), owner, w.life, do)
+}
+
+// live starts the service.
+func (w *World) live() {
+	w.lives++
+	w.life = w.lives
+	w.builds, w.timers = map[messages.Address]*build{}, map[timerKey]*event{}
+	w.engine.start()
+}
+
+// die kills the service: what it had in memory is lost, and what runs for it is
+// killed. It is started again after a while.
+func (w *World) die() {
+	w.trace.say(w.ev.now, "the service dies")
+	w.engine.stop()
+	w.life = 0
+	w.net.clear()
+	w.ev.endLife()
+	w.disk.crash(w.rng)
+	w.users.crash()
+	w.locks.crash()
+	w.view.crash()
+	w.check(func(c checker) error { return c.crash(w) })
+	for _, c := range w.clients {
+		c.lose()
+	}
+	w.ev.after(time.Second, "", 0, func() {
+		w.trace.say(w.ev.now, "the service starts")
+		w.live()
+		for _, c := range w.clients {
+			c.again()
+		}
+	})
+}
+
+// observe is told of every step of a machine, before what it asks for happens.
+func (w *World) observe(s host.Step) {
+	w.steps++
+	w.trace.step(s)
+	w.view.step(s)
+	w.check(func(c checker) error { return c.step(w, s) })
+}
+
+func (w *World) checkQuiet() { w.check(func(c checker) error { return c.quiet(w) }) }
+
+// end checks that all is given back, once there is nothing more to happen.
+func (w *World) end() {
+	if w.life == 0 {
+		w.fail("rest", "the service is dead and is not started again")
+		return
+	}
+	w.check(func(c checker) error { return c.end(w) })
+}
+
+func (w *World) check(ask func(checker) error) {
+	for _, c := range w.checkers {
+		if w.failure != nil {
+			return
+		}
+		if err := ask(c); err != nil {
+			w.fail(c.name(), err.Error())
+		}
+	}
+}
+
+func (w *World) fail(invariant, text string) {
+	if w.failure == nil {
+		w.failure = &Failure{Scenario: w.Scenario, Invariant: invariant, Text: text, Steps: w.steps, At: w.ev.now, Trace: w.trace.lines()}
+	}
+}
+
+// collectLater deletes now and then what nothing roots.
+func (w *World) collectLater() {
+	w.ev.after(time.Duration(5+w.rng.IntN(40))*time.Second, "", 0, func() {
+		if w.life > 0 && w.hit(Collection) {
+			n := w.disk.collect()
+			w.trace.say(w.ev.now, fmt.Sprintf("%d paths are collected", n))
+		}
+		if w.busy() {
+			w.collectLater()
+		}
+	})
+}
+
+// busy reports whether a client still has something to do.
+func (w *World) busy() bool {
+	for _, c := range w.clients {
+		if c.left > 0 || len(c.open) > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,200 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"troupe/messages"
+	"troupe/storage/storepath"
+)
+
+// build is one build as the ports have it.
+type build struct {
+	address  messages.Address
+	drv      Drv
+	prepare  *messages.PrepareBuild
+	prepared bool
+	refs     []storepath.Path // what the outputs will refer to
+	process  *process
+}
+
+// process is a builder that runs.
+type process struct {
+	b       *build
+	child   messages.Address
+	started bool
+	dying   bool
+	log     int64
+	next    *event // what it does next
+}
+
+const (
+	prepareTime = 20 * time.Millisecond
+	finishTime  = 20 * time.Millisecond
+	launchTime  = 10 * time.Millisecond
+	killTime    = 50 * time.Millisecond
+)
+
+func (w *World) buildsPort(m messages.Message) {
+	switch m := m.(type) {
+	case *messages.PrepareBuild:
+		w.onPrepare(m)
+	case *messages.FinishBuild:
+		w.work(m.Build, finishTime, func() { w.send(messages.Builds, m.Build, w.finishBuild(w.builds[m.Build])) })
+	case *messages.DiscardBuild:
+		w.work(m.Build, finishTime, func() {
+			delete(w.builds, m.Build)
+			w.send(messages.Builds, m.Build, &messages.BuildDiscarded{})
+		})
+	default:
+		panic(fmt.Sprintf("builds: unexpected %v", m))
+	}
+}
+
+func (w *World) onPrepare(m *messages.PrepareBuild) {
+	d, ok := w.graph.drv(m.Drv)
+	if !ok {
+		w.fail("builds", fmt.Sprintf("%v was never read", m.Drv))
+		return
+	}
+	b := &build{address: m.Build, drv: d, prepare: m}
+	w.builds[m.Build] = b
+	w.work(m.Build, prepareTime, func() {
+		if w.hit(NotPrepared) {
+			w.send(messages.Builds, m.Build, &messages.BuildNotPrepared{Status: messages.MiscFailure, Reason: "no space left on device"})
+			return
+		}
+		b.prepared = true
+		b.refs = w.someRefs(m.Inputs)
+		w.send(messages.Builds, m.Build, &messages.BuildPrepared{Contained: w.Boxed})
+	})
+}
+
+func (w *World) someRefs(inputs []storepath.Path) (refs []storepath.Path) {
+	for _, p := range inputs {
+		if w.rng.IntN(2) == 0 {
+			refs = append(refs, p)
+		}
+	}
+	return refs
+}
+
+func (w *World) finishBuild(b *build) messages.Message {
+	switch {
+	case w.hit(OutputRejected) && b.drv.Fixed:
+		return &messages.BuildRejected{Status: messages.OutputRejected, Flaw: messages.HashMismatch, Reason: "hash mismatch"}
+	case w.hit(OutputRejected):
+		return &messages.BuildRejected{Status: messages.OutputRejected, Reason: "an output is missing"}
+	}
+	for _, o := range b.drv.Outputs {
+		if b.prepare.Mode == messages.Normal && !w.disk.valid(o.Path) {
+			w.disk.register(o.Path, b.refs)
+		}
+	}
+	return &messages.BuildFinished{Outputs: b.drv.Outputs}
+}
+
+func (w *World) process(m messages.Message) {
+	switch m := m.(type) {
+	case *messages.Launch:
+		w.launch(m)
+	case *messages.KillProcess:
+		w.kill(m.Build)
+	default:
+		panic(fmt.Sprintf("process: unexpected %v", m))
+	}
+}
+
+func (w *World) launch(m *messages.Launch) {
+	b := w.builds[m.Build]
+	if b == nil || !b.prepared {
+		w.fail("builds", fmt.Sprintf("%s is launched and was not prepared", m.Build))
+		return
+	}
+	w.work(m.Build, launchTime, func() {
+		switch {
+		case w.hit(SandboxRefused):
+			w.send(messages.Process, m.Child, &messages.ProcessFailed{Reason: "the kernel does not give a sandbox"})
+			return
+		case w.hit(NotExecutable):
+			w.send(messages.Process, m.Child, &messages.ProcessFailed{Reason: "it cannot be executed", Builder: true})
+			return
+		}
+		p := &process{b: b, child: m.Child, started: true}
+		b.process = p
+		w.users.begin(b.prepare.User, b.address)
+		w.send(messages.Process, m.Child, &messages.ProcessStarted{PID: 1000 + w.steps, At: w.ev.now})
+		w.plays(p)
+	})
+}
+
+// plays lets a builder write something and end, as its derivation and the faults
+// have it.
+func (w *World) plays(p *process) {
+	d := p.b.drv.Duration
+	lines := w.rng.IntN(3)
+	for i := range lines {
+		w.writes(p, d*time.Duration(i+1)/time.Duration(lines+1), 100)
+	}
+	switch {
+	case w.hit(BuilderHangs):
+		return
+	case w.hit(LogFlood):
+		w.writes(p, d/2, 3<<20)
+	}
+	exit := messages.Exit{Wall: d}
+	switch {
+	case w.hit(BuildFails):
+		exit.Code = 1
+	case w.hit(OutOfMemory):
+		exit.Code, exit.Signal = -1, 9
+	}
+	p.next = w.ev.after(d, p.b.address, w.life, func() { w.exits(p, exit) })
+}
+
+func (w *World) writes(p *process, after time.Duration, bytes int64) {
+	w.ev.after(after, p.b.address, w.life, func() {
+		if p.dying {
+			return
+		}
+		w.send(messages.Process, p.child, &messages.ChildOutput{From: p.log, To: p.log + bytes, LastLine: "a line", At: w.ev.now})
+		p.log += bytes
+	})
+}
+
+// exits ends a builder. What it may have left behind under its user stays.
+func (w *World) exits(p *process, exit messages.Exit) {
+	if p.dying && exit.Signal == 0 {
+		return
+	}
+	p.dying = true
+	w.users.end(p.b.prepare.User, p.b.address, !w.Boxed && w.hit(LeavesProcesses))
+	p.b.process = nil
+	w.send(messages.Process, p.child, &messages.EOF{})
+	w.send(messages.Process, p.child, &messages.ProcessExited{Exit: exit, LastLog: []string{"a line"}})
+}
+
+func (w *World) kill(at messages.Address) {
+	b := w.builds[at]
+	if b == nil || b.process == nil || b.process.dying {
+		return
+	}
+	p := b.process
+	p.dying = true
+	if p.next != nil {
+		w.ev.cancel(p.next)
+	}
+	w.work(at, killTime, func() { w.exits(p, messages.Exit{Code: -1, Signal: 9}) })
+}
+
+// running lists the builds that have a process, in the order of their addresses.
+func (w *World) running() (all []messages.Address) {
+	for at, b := range w.builds {
+		if b.process != nil {
+			all = append(all, at)
+		}
+	}
+	slices.Sort(all)
+	return all
+}

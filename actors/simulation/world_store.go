@@ -1,0 +1,126 @@
+package simulation
+
+import (
+	"fmt"
+	"time"
+
+	"troupe/messages"
+	"troupe/storage/storepath"
+)
+
+// How long the database and the disk take at most.
+const (
+	queryTime  = 3 * time.Millisecond
+	commitTime = 30 * time.Millisecond
+)
+
+// database answers what goals and the store ask.
+func (w *World) database(m messages.Message) {
+	switch m := m.(type) {
+	case *messages.ReadDerivation:
+		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.readDerivation(m.Drv)) })
+	case *messages.QueryPaths:
+		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.queryPaths(m.Paths)) })
+	case *messages.CommitPaths:
+		w.commitPaths(m)
+	case *messages.RecordFailure:
+		w.work(messages.Database, queryTime, func() {
+			for _, p := range m.Paths {
+				w.disk.failed[p] = true
+			}
+		})
+	default:
+		panic(fmt.Sprintf("database: unexpected %v", m))
+	}
+}
+
+func (w *World) readDerivation(p storepath.Path) messages.Message {
+	d, ok := w.graph.drv(p)
+	if !ok || w.hit(Unreadable) {
+		return &messages.DerivationUnreadable{Status: messages.InputRejected, Reason: "it cannot be read"}
+	}
+	return &messages.DerivationRead{Recipe: d.Recipe}
+}
+
+func (w *World) queryPaths(paths []storepath.Path) messages.Message {
+	if w.hit(QueryFails) {
+		return &messages.PathsQueried{Error: "the database cannot be read"}
+	}
+	a := &messages.PathsQueried{Valid: make([]bool, len(paths)), Failed: make([]bool, len(paths))}
+	for i, p := range paths {
+		if w.isSource(p) && w.hit(SourceMissing) {
+			delete(w.disk.records, p)
+		}
+		w.disk.temp[p] = true
+		a.Valid[i] = w.disk.valid(p)
+		a.Failed[i] = !a.Valid[i] && w.disk.failed[p]
+	}
+	return a
+}
+
+// isSource reports whether a path may go missing: one that nobody relies on.
+func (w *World) isSource(p storepath.Path) bool {
+	if w.disk.temp[p] || w.disk.acked[p] {
+		return false
+	}
+	for _, r := range w.disk.records {
+		for _, ref := range r.refs {
+			if ref == p {
+				return false
+			}
+		}
+	}
+	for _, s := range w.graph.Sources {
+		if s == p {
+			return true
+		}
+	}
+	return false
+}
+
+// commitPaths flushes contents, then writes records, then says so; the service
+// may die before each.
+func (w *World) commitPaths(m *messages.CommitPaths) {
+	answer := func(text string) {
+		w.send(messages.Database, messages.Store, &messages.PathsCommitted{Batch: m.Batch, Error: text})
+	}
+	w.work(messages.Store, commitTime, func() {
+		if w.hit(CommitFails) {
+			answer("no space left on device")
+			return
+		}
+		w.disk.flush(m.Paths)
+		w.work(messages.Store, commitTime, func() {
+			w.disk.commit(m.Paths)
+			w.work(messages.Store, commitTime, func() { answer("") })
+		})
+	})
+}
+
+type timerKey struct {
+	owner messages.Address
+	name  string
+}
+
+// clock keeps timers.
+func (w *World) clock(m messages.Message) {
+	switch m := m.(type) {
+	case *messages.StartTimer:
+		k := timerKey{m.Owner, m.Name}
+		if old := w.timers[k]; old != nil {
+			w.ev.cancel(old)
+		}
+		w.timers[k] = w.ev.after(m.After, "", w.life, func() {
+			delete(w.timers, k)
+			w.send(messages.Clock, m.Owner, &messages.TimerFired{Name: m.Name, At: w.ev.now})
+		})
+	case *messages.CancelTimer:
+		k := timerKey{m.Owner, m.Name}
+		if old := w.timers[k]; old != nil {
+			w.ev.cancel(old)
+			delete(w.timers, k)
+		}
+	default:
+		panic(fmt.Sprintf("clock: unexpected %v", m))
+	}
+}
