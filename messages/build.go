@@ -50,12 +50,14 @@ type BuildRejected struct {
 	Reason string
 }
 
-// DiscardBuild asks the builds port to delete a build's directories, or to
+// DiscardBuild asks the builds port to kill what may still run of a build, and
+// when it is dead to delete a build's directories, or to
 // keep the build directory where the policy wants that of a failure, and to note
 // in the history how it ended. Answered
 // by [BuildDiscarded]. A build that was never prepared is discarded at once.
 type DiscardBuild struct {
 	Build  Address
+	From   Address `json:",omitempty"` // who is answered, if not the build's goal
 	Status Status
 }
 

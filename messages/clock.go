@@ -10,11 +10,11 @@ type StartTimer struct {
 	After time.Duration
 }
 
-// CancelTimer withdraws a timer. One that fires at the same moment may still
+// CancelTimer withdraws a timer, or, without a name, all of an owner's. One that fires at the same moment may still
 // arrive.
 type CancelTimer struct {
 	Owner Address
-	Name  string
+	Name  string `json:",omitempty"`
 }
 
 // TimerFired says that a timer's time has passed. From clock to the owner.

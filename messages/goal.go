@@ -45,6 +45,14 @@ type GoalFinished struct {
 // started, gives back what it holds and answers with [GoalFinished].
 type CancelGoal struct{}
 
+// CleanUpGoal starts a clean-up: what a goal that panicked has is given back, and
+// then the worker is told, in its place, that it finished with Result. From
+// worker to a new clean-up, once; ended by that [GoalFinished].
+type CleanUpGoal struct {
+	Goal   Address
+	Result Result
+}
+
 // ActorFailed reports that an actor panicked and was stopped. From the host to
 // whoever spawned it.
 type ActorFailed struct {
@@ -60,6 +68,7 @@ func (*WaiteeDone) message()   {}
 func (*GoalFinished) message() {}
 func (*CancelGoal) message()   {}
 func (*ActorFailed) message()  {}
+func (*CleanUpGoal) message()  {}
 
 func (m *Realise) String() string      { return line(m) }
 func (m *WidenGoal) String() string    { return line(m) }
@@ -69,3 +78,4 @@ func (m *WaiteeDone) String() string   { return line(m) }
 func (m *GoalFinished) String() string { return line(m) }
 func (m *CancelGoal) String() string   { return line(m) }
 func (m *ActorFailed) String() string  { return line(m) }
+func (m *CleanUpGoal) String() string  { return line(m) }

@@ -5,7 +5,7 @@ import "reflect"
 // all lists every message once, so that a journal can be read back.
 var all = []Message{
 	&RealiseTargets{}, &CancelRequest{}, &TargetsRealised{}, &AwaitRest{}, &AtRest{},
-	&Realise{}, &WidenGoal{}, &AwaitGoals{}, &DropWaitees{}, &WaiteeDone{}, &GoalFinished{}, &CancelGoal{}, &ActorFailed{},
+	&Realise{}, &WidenGoal{}, &AwaitGoals{}, &DropWaitees{}, &WaiteeDone{}, &GoalFinished{}, &CancelGoal{}, &ActorFailed{}, &CleanUpGoal{},
 	&RankGoal{}, &ForgetGoal{}, &AcquireSlot{}, &SlotFree{}, &SlotRefused{}, &ReleaseSlot{},
 	&AcquireBuildUser{}, &BuildUserGranted{}, &BuildUserRefused{}, &ReleaseBuildUser{},
 	&ClaimUser{}, &UserClaimed{}, &UserTaken{}, &UserFailed{}, &CleanUser{}, &UserCleaned{},

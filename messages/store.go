@@ -49,12 +49,14 @@ type QueryPaths struct {
 type PathsQueried struct {
 	Valid  []bool
 	Failed []bool // builds of it failed before and the failure is cached
-	Error  string `json:",omitempty"` // the database could not be read
+	// Provisional are the valid ones that a crash would lose. Whoever reports one
+	// registers it: who built it may not have come to that yet, or never will.
+	Provisional []storepath.Path
+	Error       string `json:",omitempty"` // the database could not be read
 }
 
-// RegisterPaths tells the store that a build's outputs are valid
-// provisionally: known inside this process, not yet on disk. From goal to
-// store; answered by [PathsRegistered].
+// RegisterPaths tells the store that paths are valid provisionally: known inside
+// this process, not yet on disk. From goal to store, before it reports them; answered by [PathsRegistered].
 type RegisterPaths struct {
 	From  Address
 	Paths []storepath.Path

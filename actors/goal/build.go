@@ -57,7 +57,7 @@ func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
 	if end, ended := g.ended(m); ended {
-		return g.finish(end)
+		return g.report(end, m.Provisional)
 	}
 	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self}})
 }

@@ -86,7 +86,8 @@ func (g *Derivation) Step(m messages.Message) []host.Effect {
 		g.expect(m, fresh)
 	case *messages.ActorFailed:
 		g.expect(m, building)
-		return g.discard(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
+		out := g.discard(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
+		return append(out, host.Send{To: messages.Clock, Msg: &messages.CancelTimer{Owner: g.child()}})
 	}
 	if g.state == done {
 		return nil // an answer to what was asked before the end
@@ -144,7 +145,9 @@ func (g *Derivation) discard(r messages.Result) []host.Effect {
 		host.Send{To: messages.Builds, Msg: &messages.DiscardBuild{Build: g.self, Status: r.Status}})
 }
 
-func (g *Derivation) child() messages.Address { return "child/" + g.self }
+func (g *Derivation) child() messages.Address { return childOf(g.self) }
+
+func childOf(goal messages.Address) messages.Address { return "child/" + goal }
 
 func (g *Derivation) expect(m messages.Message, allowed ...state) {
 	for _, s := range allowed {

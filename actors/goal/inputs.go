@@ -63,7 +63,7 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
 	if end, ended := g.ended(m); ended {
-		return g.finish(end)
+		return g.report(end, m.Provisional)
 	}
 	var waitees []messages.Target
 	for i, src := range g.recipe.Sources {
@@ -81,6 +81,15 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 	}
 	return append(out, host.Send{To: messages.Worker, Msg: &messages.AwaitGoals{
 		From: g.self, Waitees: waitees, Expected: g.recipe.Expected}})
+}
+
+// report finishes with what was found. Valid paths that are not on disk yet are
+// registered first.
+func (g *Derivation) report(r messages.Result, provisional []storepath.Path) []host.Effect {
+	if !r.Status.OK() || len(provisional) == 0 {
+		return g.finish(r)
+	}
+	return append(g.become(registering, r), host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: provisional}})
 }
 
 // ended says whether what is valid, or known to fail, ends the goal.

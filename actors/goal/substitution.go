@@ -36,12 +36,24 @@ func (g *Substitution) Step(m messages.Message) []host.Effect {
 	case *messages.PathsQueried:
 		switch g.state {
 		case initial:
-			return g.finish(g.answer(m))
+			r := g.answer(m)
+			if !r.Status.OK() || len(m.Provisional) == 0 {
+				return g.finish(r)
+			}
+			g.state = registering
+			return []host.Effect{host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: m.Provisional}}}
+		case done:
+			return nil // it was cancelled meanwhile
+		}
+	case *messages.PathsRegistered:
+		switch g.state {
+		case registering:
+			return g.finish(messages.Result{Status: messages.AlreadyValid})
 		case done:
 			return nil // it was cancelled meanwhile
 		}
 	case *messages.CancelGoal:
-		if g.state == initial {
+		if g.state == initial || g.state == registering {
 			return g.finish(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
 		}
 		return nil

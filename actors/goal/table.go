@@ -28,7 +28,9 @@ lockedElsewhere                LocksBusy             lockedElsewhere     (of ano
 lockedElsewhere                LocksHeld             slotAgain           slots: AcquireSlot
 lockedElsewhere                LocksFailed           done                worker: GoalFinished
 slotAgain                      SlotFree              recheck             database: QueryPaths (outputs)
+haveDerivation                 PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)
 recheck                        PathsQueried          done                everything is given back (somebody built it)
+recheck                        PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)
 recheck                        PathsQueried          wantUser            build-users: AcquireBuildUser
 wantUser                       BuildUserGranted      preparing           builds: PrepareBuild
 wantUser                       BuildUserRefused      done                everything is given back
@@ -71,20 +73,23 @@ func (g *Derivation) StateFor(messages.Message) string { return g.state.String()
 
 // substitutionTable is for [Substitution].
 const substitutionTable = `
-state  message       next  effects
------  ------------  ----  --------------------------------------------
-new    Realise       init  database: QueryPaths
-init   PathsQueried  done  worker: GoalFinished
-init   CancelGoal    done  worker: GoalFinished
-init   WidenGoal     init
-done   CancelGoal    done
-done   WidenGoal     done
-done   PathsQueried  done  (a late answer)
+state        message          next         effects
+-----------  ---------------  -----------  --------------------------------------------
+new          Realise          init         database: QueryPaths
+init         PathsQueried     done         worker: GoalFinished
+init         PathsQueried     registering  store: RegisterPaths (it is not on disk yet)
+registering  PathsRegistered  done         worker: GoalFinished
+init         CancelGoal       done         worker: GoalFinished
+registering  CancelGoal       done         worker: GoalFinished
+init…done    WidenGoal        same
+done         CancelGoal       done
+done         PathsQueried     done         (a late answer)
+done         PathsRegistered  done
 `
 
 // Table implements [host.Tabled].
 func (g *Substitution) Table() host.Table {
-	return host.Table{Machine: "substitution-goal", States: []string{"new", "init", "done"}, Text: substitutionTable}
+	return host.Table{Machine: "substitution-goal", States: []string{"init", "registering", "done", "new"}, Text: substitutionTable}
 }
 
 // StateFor implements [host.Tabled].

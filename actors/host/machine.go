@@ -41,7 +41,8 @@ type Send struct {
 }
 
 // Spawn starts a new actor. It is there before the effects that follow; if it
-// panics, the spawning actor is told by [messages.ActorFailed].
+// panics, the spawning actor is told by [messages.ActorFailed]. If the spawning
+// actor panics, it ends as well.
 type Spawn struct {
 	Actor messages.Address
 	Kind  Kind

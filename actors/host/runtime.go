@@ -40,8 +40,9 @@ type Runtime struct {
 	system *actor.ActorSystem
 	start  time.Time
 
-	mu   sync.RWMutex // guards pids
-	pids map[messages.Address]*actor.PID
+	mu     sync.RWMutex // guards what follows
+	pids   map[messages.Address]*actor.PID
+	owners map[messages.Address]messages.Address // who spawned it
 }
 
 // Start makes an empty tree.
@@ -50,7 +51,8 @@ func Start(opts Options) *Runtime {
 	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(renamed{zerolog.NewSlogHandler(logger)})
 	}))
-	return &Runtime{opts: opts, system: system, start: time.Now(), pids: map[messages.Address]*actor.PID{}}
+	return &Runtime{opts: opts, system: system, start: time.Now(), pids: map[messages.Address]*actor.PID{},
+		owners: map[messages.Address]messages.Address{}}
 }
 
 // Now is the time since the runtime started: the scale of every time in a
@@ -94,6 +96,11 @@ func (r *Runtime) SpawnMachine(at messages.Address, k Kind) { r.spawn(at, k, "")
 
 func (r *Runtime) spawn(at messages.Address, k Kind, owner messages.Address) {
 	m := r.opts.New(k, at)
+	if owner != "" {
+		r.mu.Lock()
+		r.owners[at] = owner
+		r.mu.Unlock()
+	}
 	r.add(at, func(c actor.Context) {
 		if in, ok := c.Message().(messages.Message); ok {
 			r.step(at, m, owner, in)
@@ -133,6 +140,7 @@ func (r *Runtime) remove(at messages.Address) {
 	r.mu.Lock()
 	pid := r.pids[at]
 	delete(r.pids, at)
+	delete(r.owners, at)
 	r.mu.Unlock()
 	if pid != nil {
 		r.system.Root.Stop(pid)
@@ -161,15 +169,32 @@ func (r *Runtime) step(at messages.Address, m Machine, owner messages.Address, i
 	}
 }
 
-// fail ends an actor that panicked, and tells whoever spawned it.
+// fail ends an actor that panicked, with those that it spawned, and tells whoever
+// spawned it.
 func (r *Runtime) fail(at, owner messages.Address, reason string) {
 	r.opts.Logger.Error().Str("actor", string(at)).Str("reason", reason).Msg("actor panicked")
 	r.remove(at)
+	for _, child := range r.children(at) {
+		r.remove(child)
+	}
 	if owner == "" {
 		r.opts.Fatal(at, reason)
 		return
 	}
 	r.post(at, owner, &messages.ActorFailed{Actor: at, Reason: reason})
+}
+
+// children are those that an actor spawned. Only goals spawn, and what they spawn
+// does not.
+func (r *Runtime) children(of messages.Address) (all []messages.Address) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for at, owner := range r.owners {
+		if owner == of {
+			all = append(all, at)
+		}
+	}
+	return all
 }
 
 // Take lets a machine take a message. If it panics, reason says why.

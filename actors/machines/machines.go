@@ -50,6 +50,15 @@ var AllFixed = []Fixed{
 	{messages.Worker, kindWorker},
 }
 
+// FixedKinds are the kinds of those machines by address.
+func FixedKinds() map[messages.Address]host.Kind {
+	kinds := map[messages.Address]host.Kind{}
+	for _, f := range AllFixed {
+		kinds[f.Address] = f.Kind
+	}
+	return kinds
+}
+
 // Make makes the machine of a kind, in its first state.
 func (s Settings) Make(k host.Kind, at messages.Address) host.Machine {
 	switch k {
@@ -67,6 +76,8 @@ func (s Settings) Make(k host.Kind, at messages.Address) host.Machine {
 		return goal.NewDerivation(at, s.Goal)
 	case worker.KindSubstitution:
 		return goal.NewSubstitution(at, s.Goal)
+	case worker.KindCleanUp:
+		return goal.NewCleanUp(at)
 	case goal.KindChild:
 		return child.New(at)
 	}

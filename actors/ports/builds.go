@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -49,6 +50,9 @@ type build struct {
 	inputs  []storepath.Path        // the closure
 	reused  map[storepath.Path]bool // outputs that are valid already and stay as they are
 
+	busy   sync.Mutex // held while it is prepared, finished or discarded
+	runner runner
+
 	dir    string       // of the build, under a directory that only the service can enter
 	places linux.Places // of the sandbox; empty without one
 	spec   sandbox.Spec
@@ -67,11 +71,12 @@ func NewBuilds(out Outbox, s Services) *Builds {
 func (p *Builds) Handle(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.PrepareBuild:
-		p.prepare.run(func() { p.out.Send(m.Build, p.onPrepare(m)) })
+		b := p.add(m)
+		p.prepare.run(func() { p.out.Send(m.Build, p.onPrepare(b, m.Inputs)) })
 	case *messages.FinishBuild:
 		p.finish.run(func() { p.out.Send(m.Build, p.onFinish(m)) })
 	case *messages.DiscardBuild:
-		p.finish.run(func() { p.out.Send(m.Build, p.onDiscard(m)) })
+		p.finish.run(func() { p.out.Send(cmp.Or(m.From, m.Build), p.onDiscard(m)) })
 	default:
 		panic(fmt.Sprintf("builds: unexpected %v", m))
 	}
@@ -84,12 +89,19 @@ func (p *Builds) find(id messages.Address) *build {
 	return p.builds[id]
 }
 
-func (p *Builds) onPrepare(m *messages.PrepareBuild) messages.Message {
+// add makes a build known, so that one that is given up at once is discarded.
+func (p *Builds) add(m *messages.PrepareBuild) *build {
 	b := &build{id: m.Build, path: m.Drv, mode: m.Mode, user: m.User, start: time.Now()}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.builds[m.Build] = b
-	p.mu.Unlock()
-	if err := p.make(b, m.Inputs); err != nil {
+	return b
+}
+
+func (p *Builds) onPrepare(b *build, inputs []storepath.Path) messages.Message {
+	b.busy.Lock()
+	defer b.busy.Unlock()
+	if err := p.make(b, inputs); err != nil {
 		return refusal(err)
 	}
 	return &messages.BuildPrepared{Log: buildlog.Path(p.s.Layout.LogDir, b.path), Contained: b.spec.Spaces.PID}
@@ -110,7 +122,7 @@ func refusal(err error) messages.Message {
 	return &messages.BuildNotPrepared{Status: status, Reason: err.Error()}
 }
 
-// onDiscard deletes what is left of a build.
+// onDiscard ends what runs of a build and deletes what is left of it.
 func (p *Builds) onDiscard(m *messages.DiscardBuild) messages.Message {
 	p.mu.Lock()
 	b := p.builds[m.Build]
@@ -119,6 +131,9 @@ func (p *Builds) onDiscard(m *messages.DiscardBuild) messages.Message {
 	if b == nil {
 		return &messages.BuildDiscarded{}
 	}
+	p.warn(b.runner.end(), "kill builder")
+	b.busy.Lock()
+	defer b.busy.Unlock()
 	answer := &messages.BuildDiscarded{}
 	failed := !m.Status.OK() && m.Status != messages.Cancelled
 	if failed && p.s.Policy.KeepFailed && b.dir != "" {

@@ -30,6 +30,9 @@ func (c *Clock) Handle(m messages.Message) {
 		c.start(timerKey{m.Owner, m.Name}, m.After)
 	case *messages.CancelTimer:
 		c.stop(timerKey{m.Owner, m.Name})
+		if m.Name == "" {
+			c.stopAll(m.Owner)
+		}
 	default:
 		panic(fmt.Sprintf("clock: unexpected %v", m))
 	}
@@ -62,6 +65,18 @@ func (c *Clock) stop(k timerKey) {
 	if t := c.timers[k]; t != nil {
 		t.Stop()
 		delete(c.timers, k)
+	}
+}
+
+// stopAll is for an owner that panicked: nobody else has to know its timers.
+func (c *Clock) stopAll(owner messages.Address) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, t := range c.timers {
+		if k.owner == owner {
+			t.Stop()
+			delete(c.timers, k)
+		}
 	}
 }
 

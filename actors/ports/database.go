@@ -83,6 +83,9 @@ func (d *Database) queryPaths(paths []storepath.Path) messages.Message {
 		if err != nil {
 			return &messages.PathsQueried{Error: err.Error()}
 		}
+		if answer.Valid[i] && d.s.DB.Provisional(p) {
+			answer.Provisional = append(answer.Provisional, p)
+		}
 	}
 	return answer
 }

@@ -33,6 +33,8 @@ type rejection struct {
 // onFinish takes the outputs of a builder that succeeded.
 func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 	b := p.find(m.Build)
+	b.busy.Lock()
+	defer b.busy.Unlock()
 	outputs, err := p.take(b)
 	if err == nil && b.mode == messages.Check {
 		err = p.compare(b, outputs)

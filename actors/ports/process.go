@@ -43,6 +43,14 @@ func (p *Process) Handle(m messages.Message) {
 
 func (p *Process) run(m *messages.Launch) {
 	b := p.builds.find(m.Build)
+	if b == nil {
+		return // it was given up, and so was who asks
+	}
+	done, err := b.runner.begin()
+	if err != nil {
+		return
+	}
+	defer done()
 	extra, err := p.builtinInput(b)
 	if err != nil {
 		p.out.Send(m.Child, &messages.ProcessFailed{Reason: err.Error()})
@@ -59,6 +67,7 @@ func (p *Process) run(m *messages.Launch) {
 	p.mu.Lock()
 	p.running[m.Build] = proc
 	p.mu.Unlock()
+	p.builds.warn(b.runner.started(proc), "kill builder")
 	p.out.Send(m.Child, &messages.ProcessStarted{PID: proc.PID, At: p.out.Now()})
 	tail := p.pump(m.Child, b, proc)
 	p.out.Send(m.Child, &messages.EOF{})

@@ -72,6 +72,9 @@ func (c *answersChecker) effect(e host.Effect) error {
 
 func (c *answersChecker) end(w *World) error {
 	for _, cl := range w.clients {
+		if cl.awaitsRest != 0 {
+			return fmt.Errorf("%s was told of rest %d times too few", cl.address, cl.awaitsRest)
+		}
 		for id := range cl.open {
 			return fmt.Errorf("request %d of %s was never answered", id, cl.address)
 		}

@@ -21,6 +21,8 @@ type client struct {
 	open    map[uint64]*messages.RealiseTargets
 	lost    []*messages.RealiseTargets // of a service that died
 	gone    bool
+	// awaitsRest counts the questions for rest that are not answered.
+	awaitsRest int
 }
 
 func newClient(w *World, i int) *client {
@@ -44,7 +46,16 @@ func (w *World) client(at messages.Address) *client {
 }
 
 func (c *client) soon() {
-	c.w.ev.after(time.Duration(c.rng.IntN(30_000))*time.Millisecond, "", 0, c.ask)
+	c.w.ev.after(c.while(), "", 0, c.ask)
+}
+
+// while is how long a client thinks: mostly seconds, or hardly any time.
+func (c *client) while() time.Duration {
+	d := time.Duration(c.rng.IntN(40_000)) * time.Millisecond
+	if c.w.Rush {
+		d /= 1000
+	}
+	return d
 }
 
 // ask makes the next request.
@@ -68,8 +79,18 @@ func (c *client) ask() {
 	if c.left > 0 {
 		c.soon()
 	}
+	if c.rng.IntN(10) == 0 {
+		c.w.ev.after(c.while(), "", 0, c.askRest)
+	}
 	if c.rng.IntN(1000) < c.w.Faults[ClientHangsUp] {
-		c.w.ev.after(time.Duration(c.rng.IntN(40_000))*time.Millisecond, "", 0, c.hangUp)
+		c.w.ev.after(c.while(), "", 0, c.hangUp)
+	}
+}
+
+func (c *client) askRest() {
+	if c.w.life > 0 {
+		c.awaitsRest++
+		c.w.send(c.address, messages.Worker, &messages.AwaitRest{From: c.address})
 	}
 }
 
@@ -79,6 +100,9 @@ func (c *client) target() messages.Target {
 		return messages.Target{Path: g.Sources[c.rng.IntN(len(g.Sources))]}
 	}
 	d := g.Drvs[c.rng.IntN(len(g.Drvs))]
+	if c.rng.IntN(8) == 0 {
+		return messages.Target{Path: d.Outputs[0].Path}
+	}
 	t := messages.Target{Path: d.Drv, Outputs: d.some(c.rng)}
 	if c.rng.IntN(15) == 0 {
 		t.Mode = messages.Check
@@ -92,12 +116,12 @@ func (c *client) make(m *messages.RealiseTargets) {
 	c.open[m.Request] = m
 	c.w.send(c.address, messages.Worker, m)
 	if c.rng.IntN(1000) < c.w.Faults[ClientCancels] {
-		c.w.ev.after(time.Duration(c.rng.IntN(40_000))*time.Millisecond, "", 0, func() { c.cancel(m.Request) })
+		c.w.ev.after(c.while(), "", 0, func() { c.cancel(m.Request) })
 	}
 }
 
 func (c *client) cancel(id uint64) {
-	if c.w.life > 0 && c.open[id] != nil {
+	if c.w.life > 0 { // it may have been answered meanwhile
 		c.w.send(c.address, messages.Worker, &messages.CancelRequest{Request: id})
 	}
 }
@@ -121,6 +145,7 @@ func (c *client) hangUp() {
 func (c *client) hear(m messages.Message) {
 	a, ok := m.(*messages.TargetsRealised)
 	if !ok {
+		c.awaitsRest--
 		return
 	}
 	asked := c.open[a.Request]
@@ -154,6 +179,7 @@ func (c *client) keep(t messages.Target, r messages.Result) {
 
 // lose is told that the service died.
 func (c *client) lose() {
+	c.awaitsRest = 0
 	ids := make([]uint64, 0, len(c.open))
 	for id := range c.open {
 		ids = append(ids, id)

@@ -44,7 +44,7 @@ func (c *Coverage) Add(o *Coverage) {
 // tables are those of all machines.
 func tables() (all []host.Table) {
 	var s machines.Settings
-	kinds := []host.Kind{worker.KindDerivation, worker.KindSubstitution, goal.KindChild}
+	kinds := []host.Kind{worker.KindDerivation, worker.KindSubstitution, worker.KindCleanUp, goal.KindChild}
 	for _, f := range machines.AllFixed {
 		kinds = append(kinds, f.Kind)
 	}

@@ -64,6 +64,27 @@ func (d *disk) register(p storepath.Path, refs []storepath.Path) {
 	d.records[p] = &record{refs: refs}
 }
 
+// pending are the provisional ones of paths and of all that these refer to.
+func (d *disk) pending(paths []storepath.Path) (found []storepath.Path) {
+	seen := map[storepath.Path]bool{}
+	var visit func(p storepath.Path)
+	visit = func(p storepath.Path) {
+		r := d.records[p]
+		if r == nil || r.durable || seen[p] {
+			return
+		}
+		seen[p] = true
+		found = append(found, p)
+		for _, ref := range r.refs {
+			visit(ref)
+		}
+	}
+	for _, p := range paths {
+		visit(p)
+	}
+	return found
+}
+
 // flush puts the contents of provisional paths on the platter, and commit their
 // records.
 func (d *disk) flush(paths []storepath.Path) {

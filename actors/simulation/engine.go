@@ -5,8 +5,10 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"troupe/actors/goal"
 	"troupe/actors/host"
 	"troupe/actors/machines"
+	"troupe/actors/worker"
 	"troupe/messages"
 )
 
@@ -33,7 +35,7 @@ type plainActor struct {
 func newPlain(w *World, j host.Journal) *plain { return &plain{w: w, journal: j} }
 
 func (p *plain) start() {
-	p.make = p.w.panicking(p.w.settings().Make)
+	p.make = p.w.panicking(Settings(p.w.Scenario).Make)
 	p.actors = map[messages.Address]*plainActor{}
 	for _, f := range machines.AllFixed {
 		p.spawn(f.Address, f.Kind, "")
@@ -76,6 +78,11 @@ func (p *plain) deliver(to messages.Address, m messages.Message) {
 
 func (p *plain) fail(at, owner messages.Address, reason string) {
 	delete(p.actors, at)
+	for child, a := range p.actors {
+		if a.owner == at {
+			delete(p.actors, child)
+		}
+	}
 	p.w.panicked(at, owner, reason)
 	if owner != "" {
 		p.w.send(at, owner, &messages.ActorFailed{Actor: at, Reason: reason})
@@ -93,7 +100,7 @@ type tree struct {
 func newTree(w *World, j host.Journal) *tree { return &tree{w: w, journal: j} }
 
 func (t *tree) start() {
-	t.runtime = host.Start(host.Options{New: t.w.panicking(t.w.settings().Make), Journal: t, Logger: zerolog.Nop(),
+	t.runtime = host.Start(host.Options{New: t.w.panicking(Settings(t.w.Scenario).Make), Journal: t, Logger: zerolog.Nop(),
 		Fatal:   func(at messages.Address, reason string) { t.w.panicked(at, "", reason) },
 		Stepped: &host.Stepped{Post: t.w.send, Now: func() time.Duration { return t.w.ev.now }}})
 	for _, f := range machines.AllFixed {
@@ -120,12 +127,10 @@ func (w *World) panicking(make func(host.Kind, messages.Address) host.Machine) M
 	}
 	return func(k host.Kind, at messages.Address) host.Machine {
 		m := make(k, at)
-		for _, f := range machines.AllFixed {
-			if f.Kind == k {
-				return m
-			}
+		if k == worker.KindDerivation || k == worker.KindSubstitution || k == goal.KindChild {
+			return &panicker{m, w}
 		}
-		return &panicker{m, w}
+		return m
 	}
 }
 
@@ -143,8 +148,6 @@ func (p *panicker) Step(m messages.Message) []host.Effect {
 	}
 	return p.Machine.Step(m)
 }
-
-func (p *panicker) Unwrap() host.Machine { return p.Machine }
 
 // panicked is told when an actor ended by a panic: one that nobody planted is a
 // fault of ours.

@@ -13,6 +13,7 @@ type Fault uint8
 const (
 	BuildFails Fault = iota
 	BuilderHangs
+	ClosesOutput
 	LogFlood
 	OutOfMemory
 	NotExecutable
@@ -47,6 +48,7 @@ var faultTable = [faultCount]struct {
 }{
 	BuildFails:      {"build-fails", 60, "a builder exits with 1"},
 	BuilderHangs:    {"builder-hangs", 20, "a builder falls silent for ever"},
+	ClosesOutput:    {"closes-output", 50, "a builder closes its output and runs on"},
 	LogFlood:        {"log-flood", 20, "a builder writes more than it may"},
 	OutOfMemory:     {"out-of-memory", 15, "the kernel kills a builder"},
 	NotExecutable:   {"not-executable", 10, "a builder cannot be executed"},
@@ -54,7 +56,7 @@ var faultTable = [faultCount]struct {
 	OutputRejected:  {"output-rejected", 20, "an output is not what it has to be"},
 	NotPrepared:     {"not-prepared", 10, "a build's directories cannot be made"},
 	LeavesProcesses: {"leaves-processes", 100, "a builder without a sandbox leaves processes behind"},
-	LockTaken:       {"lock-taken", 50, "another process holds an output's lock for a while"},
+	LockTaken:       {"lock-taken", 150, "another process holds an output's lock for a while"},
 	LockFails:       {"lock-fails", 5, "a lock file cannot be made"},
 	UserTaken:       {"user-taken", 20, "another process uses a build user"},
 	UserFails:       {"user-fails", 5, "a build user cannot be locked"},
@@ -64,7 +66,7 @@ var faultTable = [faultCount]struct {
 	CommitFails:     {"commit-fails", 50, "the disk is full when a batch is written"},
 	SourceMissing:   {"source-missing", 10, "a source is not in the store"},
 	Cycle:           {"cycle", 30, "a derivation of the graph depends on itself"},
-	ActorPanics:     {"actor-panics", 0, "a goal or a child panics"},
+	ActorPanics:     {"actor-panics", 1, "a goal or a child panics"},
 	ServiceDies:     {"service-dies", 150, "the service is killed at a random step, and started again"},
 	ClientCancels:   {"client-cancels", 150, "a client withdraws a request"},
 	ClientHangsUp:   {"client-hangs-up", 80, "a client goes away, and its requests are withdrawn"},

@@ -26,6 +26,7 @@ type Scenario struct {
 	Requests int // a client makes
 	Slots    int
 	Users    int  // build users; 0 is one that all share
+	Rush     bool // clients come and go all at once
 	Boxed    bool // builders cannot leave processes behind
 	Limits   messages.Limits
 	Faults   Faults
@@ -47,6 +48,11 @@ func Random(seed uint64, f Faults) Scenario {
 	if rng.IntN(2) == 0 {
 		s.Limits.LogBytes = 1 << 20
 	}
+	if rng.IntN(4) == 0 { // so that they come when other things do
+		s.Limits.Total = time.Duration(1+rng.IntN(20)) * time.Second
+		s.Limits.Silence = s.Limits.Total - time.Duration(rng.IntN(100))*time.Millisecond
+	}
+	s.Rush = rng.IntN(4) == 0
 	if rng.IntN(20) == 0 {
 		s.Slots = 0
 	}

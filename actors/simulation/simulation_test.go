@@ -4,7 +4,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"troupe/actors/host"
+	"troupe/actors/journal"
+	"troupe/actors/machines"
 	"troupe/actors/simulation"
 )
 
@@ -25,4 +29,62 @@ func TestSeeds(t *testing.T) {
 	var b strings.Builder
 	got.Coverage.Report(&b)
 	t.Logf("%d runs, %d steps, %v of the worlds' time in %v\n%s", got.Runs, got.Steps, got.Virtual, got.Elapsed, b.String())
+}
+
+// steps remembers what was recorded, as text.
+type steps []string
+
+func (s *steps) Record(st host.Step) { *s = append(*s, journal.Record{Step: st}.String()) }
+
+// TestTheTreeDoesTheSame runs the same seeds on the plain machines and on the
+// real tree of actors: their journals are the same to the letter.
+func TestTheTreeDoesTheSame(t *testing.T) {
+	for seed := range uint64(150) {
+		s := simulation.Random(seed, simulation.Usual())
+		var plain, tree steps
+		a := simulation.Run(s, simulation.Options{Journal: &plain})
+		b := simulation.Run(s, simulation.Options{Journal: &tree, Tree: true})
+		if a.Failure != nil || b.Failure != nil {
+			t.Fatal(seed, a.Failure, b.Failure)
+		}
+		for i := range max(len(plain), len(tree)) {
+			if i >= len(plain) || i >= len(tree) || plain[i] != tree[i] {
+				t.Fatalf("seed %d: step %d of %d and %d differs\n%v\n%v", seed, i, len(plain), len(tree), plain[i:min(i+1, len(plain))], tree[i:min(i+1, len(tree))])
+			}
+		}
+	}
+}
+
+// TestReplay replays what a simulation recorded, which has everything in it that
+// a real run can have.
+func TestReplay(t *testing.T) {
+	for seed := range uint64(60) {
+		s := simulation.Random(seed, simulation.Usual())
+		s.Faults[simulation.ServiceDies], s.Faults[simulation.ActorPanics] = 0, 0
+		dir := t.TempDir()
+		settings := simulation.Settings(s)
+		r, err := journal.NewRecorder(journal.RecorderOptions{Dir: dir, Size: 1 << 30, Header: journal.Header{Started: time.Now()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		simulation.Run(s, simulation.Options{Journal: r})
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		runs, err := journal.Runs(dir)
+		if err != nil || len(runs) != 1 {
+			t.Fatal(runs, err)
+		}
+		j, err := journal.Open(runs[0].Files...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := journal.Replay(j, machines.FixedKinds(), settings.Make)
+		if err != nil || got.Steps == 0 || got.Skipped > 0 || got.Cut != nil || len(got.Differences) > 0 {
+			t.Errorf("seed %d: %d steps, %d skipped, %v, %v: %v", seed, got.Steps, got.Skipped, got.Cut, err, got.Differences)
+		}
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"strings"
+
 	"troupe/actors/host"
 	"troupe/messages"
 )
@@ -72,6 +74,7 @@ func (v *view) step(s host.Step) {
 	}
 	if s.Panic != "" {
 		delete(v.alive, s.Actor)
+		delete(v.alive, "child/"+s.Actor) // which ends with it
 	}
 	switch s.Actor {
 	case messages.Worker:
@@ -100,7 +103,9 @@ func (v *view) worker(s host.Step) {
 	case *messages.GoalFinished:
 		v.finished(m)
 	case *messages.ActorFailed:
-		v.finished(&messages.GoalFinished{From: m.Actor, Result: messages.Result{Status: messages.MiscFailure}})
+		if g := v.goals[m.Actor]; g != nil {
+			g.waitees = map[messages.GoalKey]int{}
+		}
 	}
 	for _, e := range s.Effects {
 		v.workerEffect(e)
@@ -136,7 +141,8 @@ func (v *view) finished(m *messages.GoalFinished) {
 func (v *view) workerEffect(e host.Effect) {
 	switch e := e.(type) {
 	case host.Stop:
-		v.forget(e.Actor)
+		goal, _ := strings.CutPrefix(string(e.Actor), "clean-up/")
+		v.forget(messages.Address(goal))
 	case host.Send:
 		switch m := e.Msg.(type) {
 		case *messages.Realise:

@@ -109,12 +109,12 @@ func newWorld(s Scenario, o Options) *World {
 	return w
 }
 
-// settings are what the machines are made with.
-func (w *World) settings() machines.Settings {
+// Settings are what the machines of a scenario are made with.
+func Settings(s Scenario) machines.Settings {
 	return machines.Settings{
-		Goal:    goal.Policy{StoreDir: "/nix/store", Limits: w.Limits, CacheFailure: w.Seed%3 == 0},
-		Store:   store.Policy{Gather: 1 + int(w.Seed%7), Linger: time.Duration(1+w.Seed%5) * time.Second},
-		MaxJobs: w.Slots, Users: w.users.list(), NoUsers: "there are no build users",
+		Goal:    goal.Policy{StoreDir: "/nix/store", Limits: s.Limits, CacheFailure: s.Seed%3 == 0},
+		Store:   store.Policy{Gather: 1 + int(s.Seed%7), Linger: time.Duration(1+s.Seed%5) * time.Second},
+		MaxJobs: s.Slots, Users: buildUsers(s), NoUsers: "there are no build users",
 	}
 }
 

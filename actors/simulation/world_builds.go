@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -15,18 +16,19 @@ type build struct {
 	drv      Drv
 	prepare  *messages.PrepareBuild
 	prepared bool
+	over     bool
 	refs     []storepath.Path // what the outputs will refer to
 	process  *process
 }
 
 // process is a builder that runs.
 type process struct {
-	b       *build
-	child   messages.Address
-	started bool
-	dying   bool
-	log     int64
-	next    *event // what it does next
+	b      *build
+	child  messages.Address
+	dying  bool
+	closed bool // its output
+	log    int64
+	next   *event // what it does next
 }
 
 const (
@@ -43,13 +45,25 @@ func (w *World) buildsPort(m messages.Message) {
 	case *messages.FinishBuild:
 		w.work(m.Build, finishTime, func() { w.send(messages.Builds, m.Build, w.finishBuild(w.builds[m.Build])) })
 	case *messages.DiscardBuild:
-		w.work(m.Build, finishTime, func() {
-			delete(w.builds, m.Build)
-			w.send(messages.Builds, m.Build, &messages.BuildDiscarded{})
-		})
+		w.kill(m.Build)
+		w.work(m.Build, finishTime+killTime, func() { w.discardBuild(m) })
 	default:
 		panic(fmt.Sprintf("builds: unexpected %v", m))
 	}
+}
+
+// discardBuild ends a build, once its process is dead.
+func (w *World) discardBuild(m *messages.DiscardBuild) {
+	b := w.builds[m.Build]
+	if b != nil && b.process != nil {
+		w.work(m.Build, killTime, func() { w.discardBuild(m) })
+		return
+	}
+	if b != nil {
+		b.over = true
+	}
+	delete(w.builds, m.Build)
+	w.send(messages.Builds, cmp.Or(m.From, m.Build), &messages.BuildDiscarded{})
 }
 
 func (w *World) onPrepare(m *messages.PrepareBuild) {
@@ -114,6 +128,8 @@ func (w *World) launch(m *messages.Launch) {
 	}
 	w.work(m.Build, launchTime, func() {
 		switch {
+		case b.over:
+			return
 		case w.hit(SandboxRefused):
 			w.send(messages.Process, m.Child, &messages.ProcessFailed{Reason: "the kernel does not give a sandbox"})
 			return
@@ -121,7 +137,7 @@ func (w *World) launch(m *messages.Launch) {
 			w.send(messages.Process, m.Child, &messages.ProcessFailed{Reason: "it cannot be executed", Builder: true})
 			return
 		}
-		p := &process{b: b, child: m.Child, started: true}
+		p := &process{b: b, child: m.Child}
 		b.process = p
 		w.users.begin(b.prepare.User, b.address)
 		w.send(messages.Process, m.Child, &messages.ProcessStarted{PID: 1000 + w.steps, At: w.ev.now})
@@ -150,12 +166,15 @@ func (w *World) plays(p *process) {
 	case w.hit(OutOfMemory):
 		exit.Code, exit.Signal = -1, 9
 	}
+	if w.hit(ClosesOutput) {
+		w.ev.after(d/2, p.b.address, w.life, func() { w.closes(p) })
+	}
 	p.next = w.ev.after(d, p.b.address, w.life, func() { w.exits(p, exit) })
 }
 
 func (w *World) writes(p *process, after time.Duration, bytes int64) {
 	w.ev.after(after, p.b.address, w.life, func() {
-		if p.dying {
+		if p.closed {
 			return
 		}
 		w.send(messages.Process, p.child, &messages.ChildOutput{From: p.log, To: p.log + bytes, LastLine: "a line", At: w.ev.now})
@@ -163,7 +182,14 @@ func (w *World) writes(p *process, after time.Duration, bytes int64) {
 	})
 }
 
-// exits ends a builder. What it may have left behind under its user stays.
+func (w *World) closes(p *process) {
+	if !p.closed {
+		p.closed = true
+		w.send(messages.Process, p.child, &messages.EOF{})
+	}
+}
+
+// exits ends a builder, when it is not killed meanwhile. What it may have left behind under its user stays.
 func (w *World) exits(p *process, exit messages.Exit) {
 	if p.dying && exit.Signal == 0 {
 		return
@@ -171,8 +197,10 @@ func (w *World) exits(p *process, exit messages.Exit) {
 	p.dying = true
 	w.users.end(p.b.prepare.User, p.b.address, !w.Boxed && w.hit(LeavesProcesses))
 	p.b.process = nil
-	w.send(messages.Process, p.child, &messages.EOF{})
-	w.send(messages.Process, p.child, &messages.ProcessExited{Exit: exit, LastLog: []string{"a line"}})
+	w.closes(p)
+	w.work(p.b.address, launchTime, func() {
+		w.send(messages.Process, p.child, &messages.ProcessExited{Exit: exit, LastLog: []string{"a line"}})
+	})
 }
 
 func (w *World) kill(at messages.Address) {

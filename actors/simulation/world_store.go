@@ -54,6 +54,9 @@ func (w *World) queryPaths(paths []storepath.Path) messages.Message {
 		w.disk.temp[p] = true
 		a.Valid[i] = w.disk.valid(p)
 		a.Failed[i] = !a.Valid[i] && w.disk.failed[p]
+		if a.Valid[i] && !w.disk.records[p].durable {
+			a.Provisional = append(a.Provisional, p)
+		}
 	}
 	return a
 }
@@ -89,9 +92,10 @@ func (w *World) commitPaths(m *messages.CommitPaths) {
 			answer("no space left on device")
 			return
 		}
-		w.disk.flush(m.Paths)
+		paths := w.disk.pending(m.Paths)
+		w.disk.flush(paths)
 		w.work(messages.Store, commitTime, func() {
-			w.disk.commit(m.Paths)
+			w.disk.commit(paths)
 			w.work(messages.Store, commitTime, func() { answer("") })
 		})
 	})
@@ -115,6 +119,14 @@ func (w *World) clock(m messages.Message) {
 			w.send(messages.Clock, m.Owner, &messages.TimerFired{Name: m.Name, At: w.ev.now})
 		})
 	case *messages.CancelTimer:
+		if m.Name == "" {
+			for k, t := range w.timers {
+				if k.owner == m.Owner {
+					w.ev.cancel(t)
+					delete(w.timers, k)
+				}
+			}
+		}
 		k := timerKey{m.Owner, m.Name}
 		if old := w.timers[k]; old != nil {
 			w.ev.cancel(old)

@@ -19,18 +19,17 @@ type users struct {
 const userTime = 5 * time.Millisecond
 
 func newUsers(w *World) *users {
-	u := &users{w: w, held: map[int]bool{}, runs: map[int]map[messages.Address]bool{}, left: map[int]bool{}}
-	for i := range w.Users {
-		u.all = append(u.all, messages.BuildUser{UID: 30001 + i, GID: 30000, Account: w.Seed%2 == 0})
-	}
-	return u
+	return &users{w: w, all: buildUsers(w.Scenario), held: map[int]bool{}, runs: map[int]map[messages.Address]bool{}, left: map[int]bool{}}
 }
 
-func (u *users) list() []messages.BuildUser {
-	if len(u.all) == 0 {
+func buildUsers(s Scenario) (all []messages.BuildUser) {
+	if s.Users == 0 {
 		return []messages.BuildUser{{UID: 1000, GID: 100, Shared: true}}
 	}
-	return u.all
+	for i := range s.Users {
+		all = append(all, messages.BuildUser{UID: 30001 + i, GID: 30000, Account: s.Seed%2 == 0})
+	}
+	return all
 }
 
 func (u *users) take(m messages.Message) {

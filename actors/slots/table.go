@@ -6,16 +6,17 @@ import (
 )
 
 const table = `
-goal is  message      next     effects
--------  -----------  -------  -------------------------------------------
-any      RankGoal     same     (the rank is replaced)
-ranked   AcquireSlot  queued   SlotFree to whoever is best, while any is free
-ranked   AcquireSlot  ranked   SlotRefused: there is no slot, nor will be
-holding  ReleaseSlot  ranked   SlotFree to whoever is best
-queued   ReleaseSlot  ranked   (withdrawn)
-ranked   ReleaseSlot  ranked
-unknown  ReleaseSlot  unknown
-any      ForgetGoal   unknown  SlotFree to whoever is best, if it held one
+goal is         message      next     effects
+--------------  -----------  -------  -------------------------------------------
+any             RankGoal     same     (the rank is replaced)
+unknown         AcquireSlot  queued   as one of nobody's, until its rank comes
+ranked          AcquireSlot  queued   SlotFree to whoever is best, while any is free
+ranked          AcquireSlot  ranked   SlotRefused: there is no slot, nor will be
+holding         ReleaseSlot  ranked   SlotFree to whoever is best
+queued          ReleaseSlot  ranked   (withdrawn)
+ranked          ReleaseSlot  ranked
+unknown         ReleaseSlot  unknown
+ranked…holding  ForgetGoal   unknown  SlotFree to whoever is best, if it held one
 `
 
 // Table implements [host.Tabled].

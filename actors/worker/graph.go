@@ -19,7 +19,13 @@ type entry struct {
 	waitees   []*want // what it waits for, and has waited for
 	weight    time.Duration
 	rank      messages.RankGoal
+	failed    bool // it panicked, and is being cleaned up
 }
+
+// cleanUps begin the addresses of clean-ups.
+const cleanUps = "clean-up/"
+
+func (e *entry) cleanUp() messages.Address { return cleanUps + e.actor }
 
 type state uint8
 

@@ -93,6 +93,10 @@ func (w *Worker) retire(e *entry) {
 	if e.target.IsBuild() {
 		w.send(messages.Slots, &messages.ForgetGoal{Goal: e.actor})
 	}
+	if e.failed {
+		w.out = append(w.out, host.Stop{Actor: e.cleanUp()})
+		return
+	}
 	w.out = append(w.out, host.Stop{Actor: e.actor})
 }
 

@@ -20,8 +20,9 @@ running   DropWaitees      running   the goal's wants are withdrawn
 leaving   DropWaitees      leaving   the same
 running   GoalFinished     unknown   WaiteeDone to those who waited, ForgetGoal, Stop; MakeDurable for a
 leaving   GoalFinished     unknown   the same; who came meanwhile is served by the next incarnation
-running   ActorFailed      unknown   as GoalFinished; what the goal held is given back
-leaving   ActorFailed      unknown   the same
+running   ActorFailed      leaving   Spawn of a clean-up, CleanUpGoal
+leaving   ActorFailed      leaving   the same
+unknown   ActorFailed      unknown   (it had finished)
 rest      AwaitRest        rest      AtRest
 busy      AwaitRest        busy      (AtRest, when the last goal is gone and the last request answered)
 `

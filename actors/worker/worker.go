@@ -25,9 +25,10 @@ type Worker struct {
 	goals    map[messages.GoalKey]*entry
 	actors   map[messages.Address]*entry
 	requests map[uint64]*request
-	born     map[messages.GoalKey]int // how many incarnations a key has had
-	resting  []messages.Address       // who waits for rest
-	out      []host.Effect            // of the step under way
+	named    map[messages.GoalKey]bool // keys whose plain address was used
+	serial   uint64                    // of the newest address that is not plain
+	resting  []messages.Address        // who waits for rest
+	out      []host.Effect             // of the step under way
 }
 
 // New makes the worker of a process.
@@ -37,7 +38,8 @@ func New(dir storepath.Dir) *Worker {
 		goals:    map[messages.GoalKey]*entry{},
 		actors:   map[messages.Address]*entry{},
 		requests: map[uint64]*request{},
-		born:     map[messages.GoalKey]int{},
+		named:    map[messages.GoalKey]bool{},
+		serial:   1,
 	}
 }
 
@@ -49,6 +51,7 @@ func (w *Worker) String() string {
 const (
 	KindDerivation   host.Kind = "derivation-goal"
 	KindSubstitution host.Kind = "substitution-goal"
+	KindCleanUp      host.Kind = "goal-clean-up"
 )
 
 // Step implements [host.Machine].
@@ -99,14 +102,18 @@ func (w *Worker) send(to messages.Address, m messages.Message) {
 	w.out = append(w.out, host.Send{To: to, Msg: m})
 }
 
-// address names a goal's actor. Addresses are not used twice, so the second
-// and later incarnations of a goal are numbered.
+// maxNamed bounds the addresses that are remembered.
+const maxNamed = 1 << 16
+
+// address names a goal's actor. Addresses are not used twice, so that all but
+// the first of a key are numbered, and in the long run all.
 func (w *Worker) address(k messages.GoalKey) messages.Address {
-	w.born[k]++
-	if n := w.born[k]; n > 1 {
-		return messages.Address(fmt.Sprintf("%s~%d", k, n))
+	if !w.named[k] && len(w.named) < maxNamed {
+		w.named[k] = true
+		return messages.Address(k)
 	}
-	return messages.Address(k)
+	w.serial++
+	return messages.Address(fmt.Sprintf("%s~%d", k, w.serial))
 }
 
 func (w *Worker) onAwait(m *messages.AwaitGoals) {
@@ -130,16 +137,31 @@ func weigh(expected time.Duration) time.Duration {
 	return expected
 }
 
+// onActorFailed has cleaned up what a goal had that panicked. Until that is done
+// the goal is leaving: whoever wants it meanwhile gets its next incarnation.
 func (w *Worker) onActorFailed(m *messages.ActorFailed) {
-	e := w.actors[m.Actor]
-	if e == nil {
+	if goal, ours := strings.CutPrefix(string(m.Actor), cleanUps); ours {
+		w.finishFailed(w.actors[messages.Address(goal)], m.Reason) // what it has stays lost
 		return
 	}
+	e := w.actors[m.Actor]
+	if e == nil || e.failed {
+		return // it had finished, or this is said twice
+	}
 	w.dropWaitees(e)
-	w.send(messages.BuildUsers, &messages.ReleaseBuildUser{Goal: e.actor, Dirty: true})
-	w.send(messages.PathLocks, &messages.UnlockPaths{Goal: e.actor})
-	w.send("child/"+e.actor, &messages.KillChild{})
-	reason, _, _ := strings.Cut(m.Reason, "\n")
-	w.onFinished(e, messages.Result{Status: messages.MiscFailure,
-		Error: fmt.Sprintf("goal for '%s' panicked: %s", w.storeDir.Join(e.target.Path), reason)})
+	e.state, e.failed = leaving, true
+	w.out = append(w.out, host.Spawn{Actor: e.cleanUp(), Kind: KindCleanUp})
+	w.send(e.cleanUp(), &messages.CleanUpGoal{Goal: e.actor, Result: w.panicked(e, m.Reason)})
+}
+
+func (w *Worker) finishFailed(e *entry, reason string) {
+	if e != nil {
+		w.onFinished(e, w.panicked(e, reason))
+	}
+}
+
+func (w *Worker) panicked(e *entry, reason string) messages.Result {
+	reason, _, _ = strings.Cut(reason, "\n")
+	return messages.Result{Status: messages.MiscFailure,
+		Error: fmt.Sprintf("goal for '%s' panicked: %s", w.storeDir.Join(e.target.Path), reason)}
 }

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"troupe/actors"
 	"troupe/actors/journal"
+	"troupe/actors/machines"
 )
 
 type replayCmd struct {
@@ -19,14 +19,14 @@ func (c *replayCmd) Run(s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	var m actors.Machines
+	var m machines.Settings
 	if err := json.Unmarshal(j.Header.Settings, &m); err != nil {
 		return fmt.Errorf("the journal's settings: %w", err)
 	}
 	if j.Header.Program != version {
 		fmt.Fprintf(s.stderr, "note: the journal was recorded by version '%s', this is %s\n", j.Header.Program, version)
 	}
-	found, err := journal.Replay(j, actors.Fixed, m.Machine)
+	found, err := journal.Replay(j, machines.FixedKinds(), m.Make)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"troupe/actors"
 	"troupe/actors/goal"
+	"troupe/actors/machines"
 	"troupe/actors/ports"
 	"troupe/actors/store"
 	"troupe/cmd/troupe/config"
@@ -33,14 +34,14 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 		return actors.Settings{}, err
 	}
 	a := actors.Settings{
-		Machines: actors.Machines{
+		Machines: machines.Settings{
 			Goal: goal.Policy{StoreDir: s.location.Dir, Limits: messages.Limits{
 				Silence: c.MaxSilentTime, Total: c.Timeout, LogBytes: int64(c.MaxBuildLogSize)}},
 			Store:   store.Policy{Gather: gatherPaths, Linger: linger},
 			MaxJobs: int(c.MaxJobs),
 		},
 	}
-	a.Users, a.NoUsers = buildUsers(c)
+	a.Machines.Users, a.Machines.NoUsers = buildUsers(c)
 	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Policy: ports.BuildPolicy{
 		Sandbox: sandboxPolicy(s, userns), Cores: c.Cores, BuildDir: buildDir(s), KeepFailed: c.KeepFailed,
 		KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}}

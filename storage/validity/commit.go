@@ -30,6 +30,13 @@ func (db *DB) Pending(paths ...storepath.Path) []storepath.Path {
 	return out
 }
 
+// Provisional reports whether a path is valid and a crash would lose it.
+func (db *DB) Provisional(p storepath.Path) bool {
+	db.overlay.mu.RLock()
+	defer db.overlay.mu.RUnlock()
+	return db.overlay.infos[p] != nil
+}
+
 // group is the commits that wait for one batch.
 type group struct {
 	members []*member
