@@ -37,6 +37,9 @@ func (w *World) mayBuild(m *messages.PrepareBuild) error {
 	if !ok {
 		return fmt.Errorf("%v is built and was never read", m.Drv)
 	}
+	if m.Mode == messages.Normal && w.allValid(d) {
+		return fmt.Errorf("%s builds what is there", m.Build)
+	}
 	if !w.view.slots[m.Build] {
 		return fmt.Errorf("%s builds without a slot", m.Build)
 	}
@@ -67,6 +70,10 @@ func (w *World) mayBuild(m *messages.PrepareBuild) error {
 		}
 	}
 	return nil
+}
+
+func (w *World) allValid(d Drv) bool {
+	return !slices.ContainsFunc(d.Outputs, func(o messages.Output) bool { return !w.disk.valid(o.Path) })
 }
 
 // quiet: a build that is there belongs to a goal that is there.

@@ -90,8 +90,8 @@ func (g *Graph) random(rng *rand.Rand, i int) Drv {
 	}
 	if rng.IntN(6) == 0 {
 		d.Fixed, d.Outputs = true, d.Outputs[len(d.Outputs)-1:]
-		if same := rng.IntN(i + 1); same < i && g.Drvs[same].Fixed { // the same contents from elsewhere
-			d.Outputs = g.Drvs[same].Outputs
+		if other, ok := g.someFixed(rng); ok && rng.IntN(2) == 0 { // the same contents from elsewhere
+			d.Outputs = other.Outputs
 		}
 	}
 	d.PreferLocal = rng.IntN(5) == 0
@@ -112,6 +112,19 @@ func (g *Graph) random(rng *rand.Rand, i int) Drv {
 		d.Sources = append(d.Sources, g.Sources[rng.IntN(len(g.Sources))])
 	}
 	return d
+}
+
+func (g *Graph) someFixed(rng *rand.Rand) (Drv, bool) {
+	var all []Drv
+	for _, d := range g.Drvs {
+		if d.Fixed {
+			all = append(all, d)
+		}
+	}
+	if len(all) == 0 {
+		return Drv{}, false
+	}
+	return all[rng.IntN(len(all))], true
 }
 
 // some are one or more names of outputs, sorted.

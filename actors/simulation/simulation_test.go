@@ -2,6 +2,7 @@ package simulation_test
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,9 @@ import (
 
 // seeds is how many worlds the test runs; CI runs more.
 func seeds() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("TROUPE_SEEDS"), 10, 64); err == nil {
+		return n
+	}
 	if os.Getenv("CI") != "" {
 		return 10_000
 	}

@@ -18,6 +18,7 @@ type view struct {
 	lent     map[messages.Address]int  // goal to uid
 	waits    map[messages.Address]messages.Wait
 	alive    map[messages.Address]bool // actors that were spawned
+	failed   map[messages.Address]bool // actors that panicked
 	twice    messages.GoalKey          // a goal that was made although it is there
 }
 
@@ -47,7 +48,7 @@ func (v *view) crash() {
 	v.requests, v.goals = map[uint64]*request{}, map[messages.Address]*goalView{}
 	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]bool{}
 	v.lent, v.waits = map[messages.Address]int{}, map[messages.Address]messages.Wait{}
-	v.alive = map[messages.Address]bool{}
+	v.alive, v.failed = map[messages.Address]bool{}, map[messages.Address]bool{}
 }
 
 func (v *view) newRequest() uint64 {
@@ -73,6 +74,7 @@ func (v *view) step(s host.Step) {
 		}
 	}
 	if s.Panic != "" {
+		v.failed[s.Actor], v.failed["child/"+s.Actor] = true, true
 		delete(v.alive, s.Actor)
 		delete(v.alive, "child/"+s.Actor) // which ends with it
 	}

@@ -16,7 +16,7 @@ type build struct {
 	drv      Drv
 	prepare  *messages.PrepareBuild
 	prepared bool
-	over     bool
+	over     bool             // nothing is to be started any more
 	refs     []storepath.Path // what the outputs will refer to
 	process  *process
 }
@@ -28,7 +28,9 @@ type process struct {
 	dying  bool
 	closed bool // its output
 	log    int64
-	next   *event // what it does next
+	began  time.Duration
+	spoke  time.Duration // when it wrote last, or began
+	next   *event        // what it does next
 }
 
 const (
@@ -45,6 +47,9 @@ func (w *World) buildsPort(m messages.Message) {
 	case *messages.FinishBuild:
 		w.work(m.Build, finishTime, func() { w.send(messages.Builds, m.Build, w.finishBuild(w.builds[m.Build])) })
 	case *messages.DiscardBuild:
+		if b := w.builds[m.Build]; b != nil {
+			b.over = true
+		}
 		w.kill(m.Build)
 		w.work(m.Build, finishTime+killTime, func() { w.discardBuild(m) })
 	default:
@@ -58,9 +63,6 @@ func (w *World) discardBuild(m *messages.DiscardBuild) {
 	if b != nil && b.process != nil {
 		w.work(m.Build, killTime, func() { w.discardBuild(m) })
 		return
-	}
-	if b != nil {
-		b.over = true
 	}
 	delete(w.builds, m.Build)
 	w.send(messages.Builds, cmp.Or(m.From, m.Build), &messages.BuildDiscarded{})
@@ -137,7 +139,7 @@ func (w *World) launch(m *messages.Launch) {
 			w.send(messages.Process, m.Child, &messages.ProcessFailed{Reason: "it cannot be executed", Builder: true})
 			return
 		}
-		p := &process{b: b, child: m.Child}
+		p := &process{b: b, child: m.Child, began: w.ev.now, spoke: w.ev.now}
 		b.process = p
 		w.users.begin(b.prepare.User, b.address)
 		w.send(messages.Process, m.Child, &messages.ProcessStarted{PID: 1000 + w.steps, At: w.ev.now})
@@ -179,6 +181,7 @@ func (w *World) writes(p *process, after time.Duration, bytes int64) {
 		}
 		w.send(messages.Process, p.child, &messages.ChildOutput{From: p.log, To: p.log + bytes, LastLine: "a line", At: w.ev.now})
 		p.log += bytes
+		p.spoke = w.ev.now
 	})
 }
 
