@@ -41,7 +41,6 @@ building                       BuilderExited         buildDone           stop ch
 building                       BuilderExited         discarding          stop child, builds: DiscardBuild (it did not)
 building                       ActorFailed           discarding          builds: DiscardBuild (the child panicked)
 buildDone                      BuildFinished         registering         store: RegisterPaths
-buildDone                      BuildFinished         discarding          builds: DiscardBuild (it was only checked)
 buildDone                      BuildRejected         discarding          builds: DiscardBuild
 registering                    PathsRegistered       discarding          builds: DiscardBuild
 discarding                     BuildDiscarded        done                everything is given back, worker: GoalFinished

@@ -95,6 +95,9 @@ func (j *Reader) open(r io.Reader) error {
 	if err == nil && json.Unmarshal(text, &j.Header) != nil {
 		err = errors.New("not a journal")
 	}
+	if err == errCut {
+		err = errors.New("not a journal, or it is cut already here")
+	}
 	if err != nil {
 		return fmt.Errorf("read journal: line 1: %w", err)
 	}

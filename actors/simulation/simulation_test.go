@@ -92,3 +92,23 @@ func TestReplay(t *testing.T) {
 		}
 	}
 }
+
+func TestKeptSeeds(t *testing.T) {
+	text, err := os.ReadFile("testdata/seeds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		number, what, _ := strings.Cut(line, " ")
+		seed, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := simulation.Run(simulation.Random(seed, simulation.Usual()), simulation.Options{}); r.Failure != nil {
+			t.Errorf("%s: %v\n%s", strings.TrimSpace(what), r.Failure, strings.Join(r.Failure.Trace, "\n"))
+		}
+	}
+}

@@ -1,18 +1,13 @@
 package main
 
 import (
-	"archive/tar"
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
 
 	"troupe/storage/derivation"
 	"troupe/storage/storepath"
@@ -115,7 +110,7 @@ func (c *checkCmd) Run(s *session) error {
 		fmt.Fprintf(s.stdout, "%s: %v\n", name, err)
 	})
 	for _, f := range c.Files {
-		if err := checkFiles(checker, f); err != nil {
+		if err := eachDerivation(f, checker.Add); err != nil {
 			return err
 		}
 	}
@@ -125,58 +120,4 @@ func (c *checkCmd) Run(s *session) error {
 		return &codedError{code: exitFailure}
 	}
 	return nil
-}
-
-func checkFiles(c *derivation.Checker, file string) error {
-	switch {
-	case strings.HasSuffix(file, ".tar"), strings.HasSuffix(file, ".tar.zst"):
-		return checkTar(c, file)
-	}
-	return filepath.WalkDir(file, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || (path != file && !strings.HasSuffix(path, ".drv")) {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err == nil {
-			c.Add(path, data)
-		}
-		return err
-	})
-}
-
-// window is the largest that a compressed archive may ask for, in bytes.
-const window = 128 << 20
-
-func checkTar(c *derivation.Checker, file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var in io.Reader = f
-	if strings.HasSuffix(file, ".zst") {
-		z, err := zstd.NewReader(f, zstd.WithDecoderMaxWindow(window), zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return err
-		}
-		defer z.Close()
-		in = z
-	}
-	for t := tar.NewReader(in); ; {
-		h, err := t.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("'%s': %w", file, err)
-		}
-		if h.Typeflag != tar.TypeReg || !strings.HasSuffix(h.Name, ".drv") {
-			continue
-		}
-		data, err := io.ReadAll(t)
-		if err != nil {
-			return fmt.Errorf("'%s': %w", file, err)
-		}
-		c.Add(h.Name, data)
-	}
 }

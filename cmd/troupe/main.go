@@ -32,6 +32,7 @@ type cli struct {
 	Verify     verifyCmd     `cmd:"" help:"Check that the store is what its database says."`
 	StoreCmd   storeCmd      `cmd:"" name:"store" help:"Work on the store itself."`
 	Journal    journalCmd    `cmd:"" help:"Print what the actors did: a journal, or what the flight recorder has."`
+	Simulate   simulateCmd   `cmd:"" help:"Drive the actors through a world of faults, by seeds."`
 	Replay     replayCmd     `cmd:"" help:"Let the actors decide again what a journal has, and compare."`
 }
 

@@ -25,12 +25,14 @@ func record(file string, s *session, settings *actors.Settings) (finish func() e
 	h := journal.Header{Started: time.Now(), Program: version, Settings: decisions}
 	var all journals
 	if s.settings.JournalSize > 0 {
-		r, err := journal.NewRecorder(journal.RecorderOptions{Dir: flightDir(s.location), Size: int64(s.settings.JournalSize), Header: h,
-			Failed: func(err error) { settings.Logger.Warn().Err(err).Msg("no more steps are recorded") }})
+		// A build does not fail because it cannot be recorded.
+		failed := func(err error) { settings.Logger.Warn().Err(err).Msg("no more steps are recorded") }
+		r, err := journal.NewRecorder(journal.RecorderOptions{Dir: flightDir(s.location), Size: int64(s.settings.JournalSize), Header: h, Failed: failed})
 		if err != nil {
-			return nil, err
+			failed(err)
+		} else {
+			all = append(all, r)
 		}
-		all = append(all, r)
 	}
 	if file != "" {
 		w, err := newFileJournal(file, h)
