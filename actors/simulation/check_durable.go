@@ -10,7 +10,7 @@ import (
 
 // durableChecker: what a client is told is valid is on disk with its closure
 // when it is told, and stays.
-type durableChecker struct{ idle }
+type durableChecker struct{}
 
 func (*durableChecker) name() string { return "durable" }
 

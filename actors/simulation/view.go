@@ -34,7 +34,6 @@ type goalView struct {
 	target  messages.Target
 	waitees map[messages.GoalKey]int // how often each is awaited
 	rank    messages.RankGoal
-	since   int // the step at which it appeared
 }
 
 func newView() *view {
