@@ -18,6 +18,8 @@ type PrepareBuild struct {
 	Mode   Mode
 	Inputs []storepath.Path // named outputs of the inputs, and sources
 	User   BuildUser
+	// Settings are the client's own; see [Terms].
+	Settings string `json:",omitempty"`
 }
 
 // BuildPrepared says that a child can be started.

@@ -7,8 +7,22 @@ type RealiseTargets struct {
 	Client    Address // who is answered
 	Targets   []Target
 	KeepGoing bool
-	Urgency   int // larger goes first; 0 is the ordinary
+	Urgency   int   // larger goes first; 0 is the ordinary
+	Terms     Terms `json:",omitzero"`
 }
+
+// Terms are on what conditions a client wants its builds made. A build that
+// several want is made on the terms of the first.
+type Terms struct {
+	Limits Limits `json:",omitzero"`
+	// Settings are those that differ from the service's own, as lines of
+	// nix.conf sorted by name. Only ports act by them.
+	Settings string `json:",omitempty"`
+}
+
+// ForgetClient withdraws all of a client's requests; nothing of them is
+// answered. From door to worker.
+type ForgetClient struct{ Client Address }
 
 // CancelRequest withdraws a [RealiseTargets]. From client to worker. Goals that
 // nobody else wants are cancelled and their builders killed; [AwaitRest] tells
@@ -29,6 +43,7 @@ type AwaitRest struct{ From Address }
 type AtRest struct{}
 
 func (*AwaitRest) message()       {}
+func (*ForgetClient) message()    {}
 func (*AtRest) message()          {}
 func (*RealiseTargets) message()  {}
 func (*CancelRequest) message()   {}
@@ -38,4 +53,5 @@ func (m *RealiseTargets) String() string  { return line(m) }
 func (m *CancelRequest) String() string   { return line(m) }
 func (m *TargetsRealised) String() string { return line(m) }
 func (m *AwaitRest) String() string       { return line(m) }
+func (m *ForgetClient) String() string    { return line(m) }
 func (m *AtRest) String() string          { return line(m) }

@@ -7,6 +7,7 @@ import "time"
 type Realise struct {
 	Target    Target
 	KeepGoing bool
+	Terms     Terms `json:",omitzero"`
 }
 
 // WidenGoal tells a goal that it is wanted for more than [Realise] said.

@@ -4,7 +4,7 @@ import "reflect"
 
 // all lists every message once, so that a journal can be read back.
 var all = []Message{
-	&RealiseTargets{}, &CancelRequest{}, &TargetsRealised{}, &AwaitRest{}, &AtRest{},
+	&RealiseTargets{}, &CancelRequest{}, &ForgetClient{}, &TargetsRealised{}, &AwaitRest{}, &AtRest{},
 	&Realise{}, &WidenGoal{}, &AwaitGoals{}, &DropWaitees{}, &WaiteeDone{}, &GoalFinished{}, &CancelGoal{}, &ActorFailed{}, &CleanUpGoal{},
 	&RankGoal{}, &ForgetGoal{}, &AcquireSlot{}, &SlotFree{}, &SlotRefused{}, &ReleaseSlot{},
 	&AcquireBuildUser{}, &BuildUserGranted{}, &BuildUserRefused{}, &ReleaseBuildUser{},

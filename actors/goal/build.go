@@ -38,7 +38,7 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 	case *messages.BuildUserGranted:
 		g.expect(m, wantUser)
 		return append(g.enter(preparing), host.Send{To: messages.Builds, Msg: &messages.PrepareBuild{
-			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, User: m.User}})
+			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, User: m.User, Settings: g.terms.Settings}})
 	case *messages.BuildUserRefused:
 		g.expect(m, wantUser)
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
@@ -69,7 +69,7 @@ func (g *Derivation) onPrepared(m *messages.BuildPrepared) []host.Effect {
 	g.log, g.inputs, g.dirty = m.Log, nil, !m.Contained
 	return append(g.enter(building),
 		host.Spawn{Actor: g.child(), Kind: KindChild},
-		host.Send{To: g.child(), Msg: &messages.StartChild{Goal: g.self, Build: g.self, Limits: g.policy.Limits}})
+		host.Send{To: g.child(), Msg: &messages.StartChild{Goal: g.self, Build: g.self, Limits: g.terms.Limits}})
 }
 
 // stepBuild handles the states from building to the end.

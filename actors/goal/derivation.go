@@ -20,6 +20,7 @@ type Derivation struct {
 
 	target    messages.Target
 	keepGoing bool
+	terms     messages.Terms
 	recipe    messages.Recipe
 	state     state
 	log       string // where the build's log is

@@ -15,7 +15,7 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 	switch m := m.(type) {
 	case *messages.Realise:
 		g.expect(m, fresh)
-		g.target, g.keepGoing = m.Target, m.KeepGoing
+		g.target, g.keepGoing, g.terms = m.Target, m.KeepGoing, m.Terms
 		return append(g.enter(initial),
 			host.Send{To: messages.Database, Msg: &messages.ReadDerivation{From: g.self, Drv: g.target.Path}})
 	case *messages.DerivationRead:

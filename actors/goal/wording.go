@@ -31,11 +31,11 @@ func (g *Derivation) builderFailed(m *messages.BuilderExited) messages.Result {
 	case messages.NotExecutable:
 		reason = m.Error
 	case messages.SilentTooLong:
-		status, reason = messages.TimedOut, fmt.Sprintf("timed out after %d seconds of silence", int(g.policy.Limits.Silence.Seconds()))
+		status, reason = messages.TimedOut, fmt.Sprintf("timed out after %d seconds of silence", int(g.terms.Limits.Silence.Seconds()))
 	case messages.RanTooLong:
-		status, reason = messages.TimedOut, fmt.Sprintf("timed out after %d seconds", int(g.policy.Limits.Total.Seconds()))
+		status, reason = messages.TimedOut, fmt.Sprintf("timed out after %d seconds", int(g.terms.Limits.Total.Seconds()))
 	case messages.LogTooLong:
-		status, reason = messages.LogLimitExceeded, fmt.Sprintf("killed after writing more than %d bytes of log output", g.policy.Limits.LogBytes)
+		status, reason = messages.LogLimitExceeded, fmt.Sprintf("killed after writing more than %d bytes of log output", g.terms.Limits.LogBytes)
 	default:
 		reason = exitReason(m.Exit)
 	}

@@ -45,6 +45,7 @@ type build struct {
 	path    storepath.Path // of the derivation
 	mode    messages.Mode
 	user    messages.BuildUser
+	policy  BuildPolicy
 	drv     *derivation.Derivation
 	options derivation.Options
 	inputs  []storepath.Path        // the closure
@@ -72,7 +73,7 @@ func (p *Builds) Handle(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.PrepareBuild:
 		b := p.add(m)
-		p.prepare.run(func() { p.out.Send(m.Build, p.onPrepare(b, m.Inputs)) })
+		p.prepare.run(func() { p.out.Send(m.Build, p.onPrepare(b, m)) })
 	case *messages.FinishBuild:
 		p.finish.run(func() { p.out.Send(m.Build, p.onFinish(m)) })
 	case *messages.DiscardBuild:
@@ -98,10 +99,10 @@ func (p *Builds) add(m *messages.PrepareBuild) *build {
 	return b
 }
 
-func (p *Builds) onPrepare(b *build, inputs []storepath.Path) messages.Message {
+func (p *Builds) onPrepare(b *build, m *messages.PrepareBuild) messages.Message {
 	b.busy.Lock()
 	defer b.busy.Unlock()
-	if err := p.make(b, inputs); err != nil {
+	if err := p.make(b, m); err != nil {
 		return refusal(err)
 	}
 	return &messages.BuildPrepared{Log: buildlog.Path(p.s.Layout.LogDir, b.path), Contained: b.spec.Spaces.PID}
@@ -136,7 +137,7 @@ func (p *Builds) onDiscard(m *messages.DiscardBuild) messages.Message {
 	defer b.busy.Unlock()
 	answer := &messages.BuildDiscarded{}
 	failed := !m.Status.OK() && m.Status != messages.Cancelled
-	if failed && p.s.Policy.KeepFailed && b.dir != "" {
+	if failed && b.policy.KeepFailed && b.dir != "" {
 		kept, err := p.keep(b)
 		p.warn(err, "keep build directory")
 		answer.Kept = kept

@@ -31,7 +31,7 @@ func (p *Process) builtinInput(b *build) (*os.File, error) {
 	if !b.spec.IsBuiltin() {
 		return nil, nil
 	}
-	in := BuiltinInput{Env: b.drv.Env, Outputs: map[string]string{}, FixedOrImpure: b.drv.IsFixed(), BuiltinPolicy: p.s.Policy.Builtin}
+	in := BuiltinInput{Env: b.drv.Env, Outputs: map[string]string{}, FixedOrImpure: b.drv.IsFixed(), BuiltinPolicy: b.policy.Builtin}
 	if b.spec.Builder != "builtin:fetchurl" {
 		in.Netrc = nil // nobody else needs passwords
 	}

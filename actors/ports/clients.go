@@ -41,17 +41,18 @@ func (c *Clients) Handle(m messages.Message) {
 	}
 }
 
-// Realise makes targets valid and returns one result each. Where ctx ends
-// first the request is withdrawn, and what is not done is [messages.Cancelled].
-func (c *Clients) Realise(ctx context.Context, targets []messages.Target, keepGoing bool) []messages.Result {
+// Realise makes targets valid and returns one result each; the request's number
+// and client are set here. Where ctx ends first it is withdrawn, and what is not
+// done is [messages.Cancelled].
+func (c *Clients) Realise(ctx context.Context, r messages.RealiseTargets) []messages.Result {
 	answer := make(chan []messages.Result, 1)
 	c.mu.Lock()
 	c.last++
 	id := c.last
 	c.answers[id] = answer
 	c.mu.Unlock()
-	c.out.Send(messages.Worker, &messages.RealiseTargets{
-		Request: id, Client: messages.Clients, Targets: targets, KeepGoing: keepGoing})
+	r.Request, r.Client = id, messages.Clients
+	c.out.Send(messages.Worker, &r)
 	select {
 	case r := <-answer:
 		return r

@@ -46,7 +46,9 @@ func TestClients(t *testing.T) {
 	out := make(outbox, 10)
 	c := NewClients(out)
 	done := make(chan []messages.Result)
-	go func() { done <- c.Realise(context.Background(), make([]messages.Target, 1), true) }()
+	go func() {
+		done <- c.Realise(context.Background(), messages.RealiseTargets{Targets: make([]messages.Target, 1), KeepGoing: true})
+	}()
 	asked := (<-out).m.(*messages.RealiseTargets)
 	if asked.Client != messages.Clients || !asked.KeepGoing || len(asked.Targets) != 1 {
 		t.Fatal(asked)
@@ -58,7 +60,7 @@ func TestClients(t *testing.T) {
 
 	// One that is cancelled is still answered.
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() { done <- c.Realise(ctx, nil, false) }()
+	go func() { done <- c.Realise(ctx, messages.RealiseTargets{}) }()
 	second := (<-out).m.(*messages.RealiseTargets)
 	cancel()
 	if w := (<-out).m.(*messages.CancelRequest); w.Request != second.Request || second.Request == asked.Request {

@@ -21,7 +21,10 @@ import (
 
 // make prepares a build. What it made before it fails is removed when the build
 // is discarded.
-func (p *Builds) make(b *build, inputs []storepath.Path) (err error) {
+func (p *Builds) make(b *build, m *messages.PrepareBuild) (err error) {
+	if b.policy, err = p.s.policyOf(m.Settings); err != nil {
+		return err
+	}
 	if b.drv, err = p.s.ReadDerivation(b.path); err != nil {
 		return err
 	}
@@ -29,13 +32,13 @@ func (p *Builds) make(b *build, inputs []storepath.Path) (err error) {
 	if b.options, err = b.drv.Options(dir); err != nil {
 		return inputError{err}
 	}
-	for in, err := range p.s.DB.Closure(inputs...) {
+	for in, err := range p.s.DB.Closure(m.Inputs...) {
 		if err != nil {
 			return fmt.Errorf("closure of the inputs of '%s': %w", dir.Join(b.path), err)
 		}
 		b.inputs = append(b.inputs, in)
 	}
-	boxed, err := sandbox.Wanted(p.s.Policy.Sandbox, b.options, dir.Join(b.path))
+	boxed, err := sandbox.Wanted(b.policy.Sandbox, b.options, dir.Join(b.path))
 	if err != nil {
 		return inputError{err}
 	}
@@ -51,7 +54,7 @@ func (p *Builds) make(b *build, inputs []storepath.Path) (err error) {
 	if err := p.specify(b, boxed); err != nil {
 		return err
 	}
-	if p.s.Policy.KeepLog {
+	if b.policy.KeepLog {
 		b.log, err = buildlog.Create(p.s.Layout.LogDir, b.path)
 	}
 	return err
@@ -82,7 +85,7 @@ func (p *Builds) clearOutputs(b *build) error {
 // makeDirs makes the build directory, in one that only the service can enter,
 // and the root of the sandbox.
 func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
-	if b.dir, err = os.MkdirTemp(p.s.Policy.BuildDir, "nix-build-"+b.path.Name()+"-"); err != nil {
+	if b.dir, err = os.MkdirTemp(b.policy.BuildDir, "nix-build-"+b.path.Name()+"-"); err != nil {
 		return err
 	}
 	if !boxed { // the builder itself has to reach its directory
@@ -117,7 +120,7 @@ func (p *Builds) specify(b *build, boxed bool) error {
 		return inputError{err}
 	}
 	b.spec, err = sandbox.Make(sandbox.Request{
-		Policy: p.s.Policy.Sandbox, StoreDir: p.s.Layout.Dir, Derivation: b.drv, Path: b.path, Options: b.options,
+		Policy: b.policy.Sandbox, StoreDir: p.s.Layout.Dir, Derivation: b.drv, Path: b.path, Options: b.options,
 		Builder: view.Builder, Args: view.Args, Env: view.Env, HostBuild: b.hostBuild(), HostTmp: b.hostTmp(),
 		Inputs: b.inputs, Real: p.s.Layout.RealPath, Look: linux.Look,
 		OutsideUID: b.user.UID, OutsideGID: b.user.GID, Groups: b.user.Groups, Shared: b.user.Shared,
@@ -140,7 +143,7 @@ func (p *Builds) specify(b *build, boxed bool) error {
 func (p *Builds) view(b *build, boxed bool) (environment.View, error) {
 	seen := b.hostBuild()
 	if boxed {
-		seen = p.s.Policy.Sandbox.BuildDir
+		seen = b.policy.Sandbox.BuildDir
 	}
 	inputs := make(map[storepath.Path]bool, len(b.inputs))
 	for _, in := range b.inputs {
@@ -150,13 +153,13 @@ func (p *Builds) view(b *build, boxed bool) (environment.View, error) {
 	for _, o := range b.drv.Outputs {
 		outputs[o.Name] = environment.Output{Scratch: o.Path, Final: o.Path}
 	}
-	cores := p.s.Policy.Cores
+	cores := b.policy.Cores
 	if cores == 0 {
 		cores = uint(runtime.NumCPU())
 	}
 	return environment.Make(environment.Request{
 		Dir: p.s.Layout.Dir, Derivation: b.drv, Options: b.options, Outputs: outputs, BuildDir: seen, Cores: cores,
-		HostEnv: p.s.Policy.HostEnv, Inputs: func(q storepath.Path) bool { return inputs[q] }, Store: storeFacts{p.s.DB, p.s},
+		HostEnv: b.policy.HostEnv, Inputs: func(q storepath.Path) bool { return inputs[q] }, Store: storeFacts{p.s.DB, p.s},
 	})
 }
 

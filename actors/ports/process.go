@@ -103,7 +103,7 @@ func errnoOf(err error) error {
 
 // pump moves the output into the log until nobody can write any more.
 func (p *Process) pump(child messages.Address, b *build, proc *linux.Process) *tail {
-	t := newTail(p.s.Policy.LogLines)
+	t := newTail(b.policy.LogLines)
 	done := make(chan struct{})
 	go func() {
 		proc.Wait()

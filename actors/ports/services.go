@@ -24,6 +24,9 @@ type Services struct {
 	Roots    *localstore.TempRoots
 	Launcher *linux.Launcher
 	Policy   BuildPolicy
+	// PolicyOf is the policy where a client's settings (see [messages.Terms])
+	// differ from the service's own.
+	PolicyOf func(settings string) (BuildPolicy, error)
 	Log      zerolog.Logger
 }
 
@@ -37,6 +40,14 @@ type BuildPolicy struct {
 	LogLines   int // of a failed build that its error shows
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
+}
+
+// policyOf is the policy of a build.
+func (s Services) policyOf(settings string) (BuildPolicy, error) {
+	if settings == "" {
+		return s.Policy, nil
+	}
+	return s.PolicyOf(settings)
 }
 
 // ReadDerivation reads a valid derivation from the store.

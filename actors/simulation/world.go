@@ -112,7 +112,7 @@ func newWorld(s Scenario, o Options) *World {
 // Settings are what the machines of a scenario are made with.
 func Settings(s Scenario) machines.Settings {
 	return machines.Settings{
-		Goal:    goal.Policy{StoreDir: "/nix/store", Limits: s.Limits, CacheFailure: s.Seed%3 == 0},
+		Goal:    goal.Policy{StoreDir: "/nix/store", CacheFailure: s.Seed%3 == 0},
 		Store:   store.Policy{Gather: 1 + int(s.Seed%7), Linger: time.Duration(1+s.Seed%5) * time.Second},
 		MaxJobs: s.Slots, Users: buildUsers(s), NoUsers: "there are no build users",
 	}

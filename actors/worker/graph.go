@@ -14,6 +14,7 @@ type entry struct {
 	actor     messages.Address
 	target    messages.Target // with all the outputs that anybody wants
 	keepGoing bool
+	terms     messages.Terms
 	state     state
 	wants     []*want // who waits for it, in order of arrival
 	waitees   []*want // what it waits for, and has waited for
@@ -52,6 +53,13 @@ func (x *want) keepGoing() bool {
 	return x.request.keepGoing
 }
 
+func (x *want) terms() messages.Terms {
+	if x.goal != nil {
+		return x.goal.terms
+	}
+	return x.request.terms
+}
+
 // rank is what the one who wants lends to the goal wanted.
 func (x *want) rank() messages.RankGoal {
 	if x.goal != nil {
@@ -83,7 +91,7 @@ func (w *Worker) serve(x *want) {
 }
 
 func (w *Worker) spawn(x *want) *entry {
-	e := &entry{key: x.target.Key(), target: x.target, keepGoing: x.keepGoing(), weight: weigh(0)}
+	e := &entry{key: x.target.Key(), target: x.target, keepGoing: x.keepGoing(), terms: x.terms(), weight: weigh(0)}
 	w.goals[e.key] = e
 	w.start(e, x.rank())
 	return e
@@ -102,7 +110,7 @@ func (w *Worker) start(e *entry, rank messages.RankGoal) {
 		w.send(messages.Slots, &r)
 	}
 	w.out = append(w.out, host.Spawn{Actor: e.actor, Kind: kind})
-	w.send(e.actor, &messages.Realise{Target: e.target, KeepGoing: e.keepGoing})
+	w.send(e.actor, &messages.Realise{Target: e.target, KeepGoing: e.keepGoing, Terms: e.terms})
 }
 
 // widen tells a goal that it is wanted for more than it knew.

@@ -14,6 +14,7 @@ type request struct {
 	client    messages.Address
 	keepGoing bool
 	urgency   int
+	terms     messages.Terms
 	wants     []*want
 	open      int // wants that are not over
 	results   []messages.Result
@@ -25,7 +26,7 @@ func (w *Worker) onRealise(m *messages.RealiseTargets) {
 	if w.requests[m.Request] != nil {
 		panic(fmt.Sprintf("%v: request %d is made twice", w, m.Request))
 	}
-	r := &request{id: m.Request, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency,
+	r := &request{id: m.Request, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency, terms: m.Terms,
 		results: make([]messages.Result, len(m.Targets)), targets: m.Targets}
 	w.requests[r.id] = r
 	for i, t := range m.Targets {

@@ -126,7 +126,8 @@ func (c *buildCmd) realise(s *session, st *openedStore, wanted []messages.Target
 	defer func() { err = errors.Join(err, finish()) }()
 	tree := actors.Start(settings)
 	defer tree.Close()
-	results = tree.Clients.Realise(s.ctx, wanted, s.settings.KeepGoing)
+	results = tree.Clients.Realise(s.ctx, messages.RealiseTargets{
+		Targets: wanted, KeepGoing: s.settings.KeepGoing, Terms: messages.Terms{Limits: limits(s.settings)}})
 	return results, awaitRest(tree)
 }
 

@@ -35,8 +35,7 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 	}
 	a := actors.Settings{
 		Machines: machines.Settings{
-			Goal: goal.Policy{StoreDir: s.location.Dir, Limits: messages.Limits{
-				Silence: c.MaxSilentTime, Total: c.Timeout, LogBytes: int64(c.MaxBuildLogSize)}},
+			Goal:    goal.Policy{StoreDir: s.location.Dir},
 			Store:   store.Policy{Gather: gatherPaths, Linger: linger},
 			MaxJobs: int(c.MaxJobs),
 		},
@@ -50,6 +49,11 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 	}
 	a.Services.Policy.Builtin, err = builtinPolicy(c)
 	return a, err
+}
+
+// limits are what a builder may take by the settings.
+func limits(c config.Settings) messages.Limits {
+	return messages.Limits{Silence: c.MaxSilentTime, Total: c.Timeout, LogBytes: int64(c.MaxBuildLogSize)}
 }
 
 func buildDir(s *session) string {
