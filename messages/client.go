@@ -1,5 +1,10 @@
 package messages
 
+import (
+	"fmt"
+	"strings"
+)
+
 // RealiseTargets asks the worker to make targets valid. From client to worker;
 // answered by exactly one [TargetsRealised], also after [CancelRequest].
 type RealiseTargets struct {
@@ -18,6 +23,14 @@ type Terms struct {
 	// Settings are those that differ from the service's own, as lines of
 	// nix.conf sorted by name. Only ports act by them.
 	Settings string `json:",omitempty"`
+}
+
+func (t Terms) String() string {
+	text := fmt.Sprintf("silence:%v,total:%v,log:%d", t.Limits.Silence, t.Limits.Total, t.Limits.LogBytes)
+	for line := range strings.Lines(t.Settings) {
+		text += "," + strings.TrimSpace(line)
+	}
+	return text
 }
 
 // ForgetClient withdraws all of a client's requests; nothing of them is

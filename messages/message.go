@@ -33,6 +33,7 @@ const (
 	BuildUsers Address = "build-users"
 	PathLocks  Address = "path-locks"
 	Store      Address = "store"
+	Door       Address = "door"
 
 	// Ports: they do I/O and decide nothing.
 	Clock    Address = "port/clock"
@@ -43,6 +44,7 @@ const (
 	Locks    Address = "port/locks"
 	Progress Address = "port/progress"
 	Clients  Address = "port/clients"
+	Sessions Address = "port/sessions"
 )
 
 // IsPort reports whether the actor does I/O rather than decide.

@@ -12,6 +12,13 @@ type GoalChanged struct {
 	Log   string `json:",omitempty"`
 }
 
+// GoalWanted tells observers that a goal is needed for requests that did not
+// need it before. From worker to progress.
+type GoalWanted struct {
+	Goal     Address
+	Requests []uint64
+}
+
 // GoalLine is the newest line of a running builder.
 type GoalLine struct {
 	Goal Address
@@ -56,8 +63,10 @@ func (w Wait) String() string {
 
 func (*GoalChanged) message() {}
 func (*GoalLine) message()    {}
+func (*GoalWanted) message()  {}
 func (*GoalEnded) message()   {}
 
 func (m *GoalChanged) String() string { return line(m) }
 func (m *GoalLine) String() string    { return line(m) }
+func (m *GoalWanted) String() string  { return line(m) }
 func (m *GoalEnded) String() string   { return line(m) }

@@ -11,7 +11,7 @@ var all = []Message{
 	&ClaimUser{}, &UserClaimed{}, &UserTaken{}, &UserFailed{}, &CleanUser{}, &UserCleaned{},
 	&LockPaths{}, &LocksHeld{}, &LocksBusy{}, &LocksFailed{}, &UnlockPaths{},
 	&TryLock{}, &AwaitLock{}, &FilesLocked{}, &FilesBusy{}, &FilesFailed{}, &Unlock{}, &FilesUnlocked{},
-	&ReadDerivation{}, &DerivationRead{}, &DerivationUnreadable{}, &QueryPaths{}, &PathsQueried{},
+	&ReadDerivation{}, &DerivationRead{}, &DerivationUnreadable{}, &QueryPaths{}, &PathsQueried{}, &KeepPaths{}, &ReleasePaths{}, &EpochsOver{},
 	&RegisterPaths{}, &PathsRegistered{}, &MakeDurable{}, &PathsDurable{}, &PathsNotDurable{},
 	&CommitPaths{}, &PathsCommitted{}, &RecordFailure{},
 	&PrepareBuild{}, &BuildPrepared{}, &BuildNotPrepared{}, &FinishBuild{}, &BuildFinished{}, &BuildRejected{},
@@ -19,7 +19,9 @@ var all = []Message{
 	&StartChild{}, &KillChild{}, &ChildOutput{}, &EOF{}, &BuilderExited{},
 	&Launch{}, &ProcessStarted{}, &ProcessFailed{}, &ProcessExited{}, &KillProcess{},
 	&StartTimer{}, &CancelTimer{}, &TimerFired{},
-	&GoalChanged{}, &GoalLine{}, &GoalEnded{},
+	&GoalChanged{}, &GoalWanted{}, &GoalLine{}, &GoalEnded{},
+	&ClientConnected{}, &SessionOpened{}, &SessionRefused{}, &RealiseForClient{}, &ClientAnswered{}, &ClientGone{}, &SessionEnded{},
+	&CloseConnection{}, &Drain{}, &Drained{}, &FinishUp{}, &CutOff{},
 }
 
 var byName = func() map[string]reflect.Type {

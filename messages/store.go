@@ -55,6 +55,26 @@ type PathsQueried struct {
 	Error       string `json:",omitempty"` // the database could not be read
 }
 
+// KeepPaths keeps paths from the collector for somebody, until [ReleasePaths].
+// From worker to the database port; no answer.
+type KeepPaths struct {
+	Owner Address
+	Paths []storepath.Path
+}
+
+// ReleasePaths ends what was kept for somebody, by [QueryPaths] or [KeepPaths],
+// once every request that came up to Epoch is answered; 0 is at once. What a goal
+// found or made serves those who waited for it, and they do not ask again. From
+// worker and door to the database port; no answer.
+type ReleasePaths struct {
+	Owner Address
+	Epoch uint64 `json:",omitempty"`
+}
+
+// EpochsOver says that every request that came before this one is answered. From
+// worker to the database port; no answer.
+type EpochsOver struct{ Before uint64 }
+
 // RegisterPaths tells the store that paths are valid provisionally: known inside
 // this process, not yet on disk. From goal to store, before it reports them; answered by [PathsRegistered].
 type RegisterPaths struct {
@@ -110,6 +130,9 @@ func (*DerivationRead) message()       {}
 func (*DerivationUnreadable) message() {}
 func (*QueryPaths) message()           {}
 func (*PathsQueried) message()         {}
+func (*KeepPaths) message()            {}
+func (*ReleasePaths) message()         {}
+func (*EpochsOver) message()           {}
 func (*RegisterPaths) message()        {}
 func (*PathsRegistered) message()      {}
 func (*MakeDurable) message()          {}
@@ -124,6 +147,9 @@ func (m *DerivationRead) String() string       { return line(m) }
 func (m *DerivationUnreadable) String() string { return line(m) }
 func (m *QueryPaths) String() string           { return line(m) }
 func (m *PathsQueried) String() string         { return line(m) }
+func (m *KeepPaths) String() string            { return line(m) }
+func (m *ReleasePaths) String() string         { return line(m) }
+func (m *EpochsOver) String() string           { return line(m) }
 func (m *RegisterPaths) String() string        { return line(m) }
 func (m *PathsRegistered) String() string      { return line(m) }
 func (m *MakeDurable) String() string          { return line(m) }

@@ -10,6 +10,7 @@ import (
 	"troupe/actors/goal"
 	"troupe/actors/host"
 	"troupe/actors/pathlocks"
+	"troupe/actors/session"
 	"troupe/actors/slots"
 	"troupe/actors/store"
 	"troupe/actors/worker"
@@ -21,6 +22,7 @@ import (
 type Settings struct {
 	Goal    goal.Policy
 	Store   store.Policy
+	Door    session.Policy `json:",omitzero"`
 	MaxJobs int
 	Users   []messages.BuildUser
 	NoUsers string // why there are none, where there are none
@@ -33,6 +35,7 @@ const (
 	kindBuildUsers host.Kind = "build-users"
 	kindPathLocks  host.Kind = "path-locks"
 	kindStore      host.Kind = "store"
+	kindDoor       host.Kind = "door"
 )
 
 // Fixed is a machine that a tree starts with.
@@ -48,6 +51,7 @@ var AllFixed = []Fixed{
 	{messages.BuildUsers, kindBuildUsers},
 	{messages.Slots, kindSlots},
 	{messages.Worker, kindWorker},
+	{messages.Door, kindDoor},
 }
 
 // FixedKinds are the kinds of those machines by address.
@@ -72,6 +76,10 @@ func (s Settings) Make(k host.Kind, at messages.Address) host.Machine {
 		return pathlocks.New()
 	case kindStore:
 		return store.New(s.Store)
+	case kindDoor:
+		return session.NewDoor(s.Door)
+	case session.KindSession:
+		return session.New(at)
 	case worker.KindDerivation:
 		return goal.NewDerivation(at, s.Goal)
 	case worker.KindSubstitution:

@@ -42,6 +42,8 @@ func (d *Database) Handle(m messages.Message) {
 		d.reads.run(func() { d.out.Send(m.From, d.queryPaths(m.Paths)) })
 	case *messages.CommitPaths:
 		d.write.run(func() { d.out.Send(messages.Store, d.commit(m)) })
+	case *messages.KeepPaths, *messages.ReleasePaths, *messages.EpochsOver:
+		// what is kept is kept until the process ends
 	case *messages.RecordFailure:
 		d.write.run(func() { d.recordFailure(m) })
 	default:

@@ -37,6 +37,11 @@ func (*restChecker) end(w *World) error {
 	case len(w.timers) > 0:
 		return fmt.Errorf("%d timers are still there", len(w.timers))
 	}
+	for owner := range w.disk.leases.held {
+		if w.client(owner) == nil {
+			return fmt.Errorf("paths are still kept for %s", owner)
+		}
+	}
 	for p, o := range w.locks.owner {
 		if o != others {
 			return fmt.Errorf("%v is still locked by %s", p, o)

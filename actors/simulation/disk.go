@@ -12,7 +12,7 @@ type disk struct {
 	records  map[storepath.Path]*record
 	contents map[storepath.Path]bool // what lies at a path; whether it was flushed
 	failed   map[storepath.Path]bool
-	temp     map[storepath.Path]bool // temporary roots of the service
+	leases   leases                  // temporary roots of the service
 	rooted   map[storepath.Path]bool // by clients, for good
 	acked    map[storepath.Path]bool // told to a client as valid, and rooted by it
 }
@@ -25,7 +25,7 @@ type record struct {
 
 func newDisk() *disk {
 	return &disk{records: map[storepath.Path]*record{}, contents: map[storepath.Path]bool{}, failed: map[storepath.Path]bool{},
-		temp: map[storepath.Path]bool{}, rooted: map[storepath.Path]bool{}, acked: map[storepath.Path]bool{}}
+		leases: newLeases(), rooted: map[storepath.Path]bool{}, acked: map[storepath.Path]bool{}}
 }
 
 // stock puts a graph's sources there.
@@ -121,7 +121,7 @@ func (d *disk) crash(rng *rand.Rand) {
 			delete(d.contents, p)
 		}
 	}
-	d.temp = map[storepath.Path]bool{}
+	d.leases = newLeases()
 }
 
 func (d *disk) sorted() []storepath.Path {
@@ -148,8 +148,11 @@ func (d *disk) collect() (n int) {
 			}
 		}
 	}
-	for _, roots := range []map[storepath.Path]bool{d.temp, d.rooted} {
-		for p := range roots {
+	for p := range d.rooted {
+		mark(p)
+	}
+	for _, paths := range d.leases.held {
+		for _, p := range paths {
 			mark(p)
 		}
 	}

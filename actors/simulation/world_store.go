@@ -20,7 +20,13 @@ func (w *World) database(m messages.Message) {
 	case *messages.ReadDerivation:
 		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.readDerivation(m.Drv)) })
 	case *messages.QueryPaths:
-		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.queryPaths(m.Paths)) })
+		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.queryPaths(m)) })
+	case *messages.KeepPaths:
+		w.disk.leases.add(m.Owner, m.Paths...)
+	case *messages.ReleasePaths:
+		w.disk.leases.release(m)
+	case *messages.EpochsOver:
+		w.disk.leases.over(m)
 	case *messages.CommitPaths:
 		w.commitPaths(m)
 	case *messages.RecordFailure:
@@ -42,7 +48,8 @@ func (w *World) readDerivation(p storepath.Path) messages.Message {
 	return &messages.DerivationRead{Recipe: d.Recipe}
 }
 
-func (w *World) queryPaths(paths []storepath.Path) messages.Message {
+func (w *World) queryPaths(m *messages.QueryPaths) messages.Message {
+	paths := m.Paths
 	if w.hit(QueryFails) {
 		return &messages.PathsQueried{Error: "the database cannot be read"}
 	}
@@ -51,7 +58,7 @@ func (w *World) queryPaths(paths []storepath.Path) messages.Message {
 		if w.isSource(p) && w.hit(SourceMissing) {
 			delete(w.disk.records, p)
 		}
-		w.disk.temp[p] = true
+		w.disk.leases.add(m.From, p)
 		a.Valid[i] = w.disk.valid(p)
 		a.Failed[i] = !a.Valid[i] && w.disk.failed[p]
 		if a.Valid[i] && !w.disk.records[p].durable {
@@ -63,7 +70,7 @@ func (w *World) queryPaths(paths []storepath.Path) messages.Message {
 
 // isSource reports whether a path may go missing: one that nobody relies on.
 func (w *World) isSource(p storepath.Path) bool {
-	if w.disk.temp[p] || w.disk.acked[p] {
+	if w.disk.leases.keeps(p) || w.disk.acked[p] {
 		return false
 	}
 	for _, r := range w.disk.records {

@@ -16,8 +16,9 @@ type entry struct {
 	keepGoing bool
 	terms     messages.Terms
 	state     state
-	wants     []*want // who waits for it, in order of arrival
-	waitees   []*want // what it waits for, and has waited for
+	wants     []*want  // who waits for it, in order of arrival
+	audience  []uint64 // the requests that it is needed for
+	waitees   []*want  // what it waits for, and has waited for
 	weight    time.Duration
 	rank      messages.RankGoal
 	failed    bool // it panicked, and is being cleaned up
@@ -83,7 +84,9 @@ func (w *Worker) serve(x *want) {
 		return
 	}
 	w.widen(e, x)
-	if !w.raise(e, x) {
+	if w.raise(e, x) {
+		w.attend(e, x.audience())
+	} else {
 		w.withdraw(x)
 		w.deliver(x, messages.Result{Status: messages.DependencyFailed,
 			Error: "derivation '" + w.storeDir.Join(x.goal.target.Path) + "' depends on itself"})
@@ -176,6 +179,35 @@ func (e *entry) inherit(r messages.RankGoal) bool {
 		e.rank.Remaining, rose = r.Remaining, true
 	}
 	return rose
+}
+
+// audience is which requests the one who wants is there for.
+func (x *want) audience() []uint64 {
+	if x.goal != nil {
+		return x.goal.audience
+	}
+	return []uint64{x.request.id}
+}
+
+// attend lets a goal, and all below it, be needed for requests. There are no
+// cycles.
+func (w *Worker) attend(e *entry, requests []uint64) {
+	var fresh []uint64
+	for _, r := range requests {
+		if !slices.Contains(e.audience, r) {
+			fresh = append(fresh, r)
+		}
+	}
+	if len(fresh) == 0 || e.state == leaving {
+		return
+	}
+	e.audience = append(e.audience, fresh...)
+	w.send(messages.Progress, &messages.GoalWanted{Goal: e.actor, Requests: fresh})
+	for _, x := range e.waitees {
+		if !x.over {
+			w.attend(x.of, fresh)
+		}
+	}
 }
 
 // withdraw removes an edge; a goal that nobody wants then is cancelled.

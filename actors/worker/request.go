@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"troupe/actors/host"
 	"troupe/messages"
@@ -11,6 +13,7 @@ import (
 // request is one client's [messages.RealiseTargets].
 type request struct {
 	id        uint64
+	arrival   uint64 // requests are counted as they come
 	client    messages.Address
 	keepGoing bool
 	urgency   int
@@ -20,13 +23,15 @@ type request struct {
 	results   []messages.Result
 	targets   []messages.Target
 	settled   bool // being made durable
+	forgotten bool // its client is gone: nobody is answered
 }
 
 func (w *Worker) onRealise(m *messages.RealiseTargets) {
 	if w.requests[m.Request] != nil {
 		panic(fmt.Sprintf("%v: request %d is made twice", w, m.Request))
 	}
-	r := &request{id: m.Request, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency, terms: m.Terms,
+	w.arrivals++
+	r := &request{id: m.Request, arrival: w.arrivals, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency, terms: m.Terms,
 		results: make([]messages.Result, len(m.Targets)), targets: m.Targets}
 	w.requests[r.id] = r
 	for i, t := range m.Targets {
@@ -71,6 +76,15 @@ func (w *Worker) onFinished(e *entry, res messages.Result) {
 	}
 }
 
+// epoch is what a goal that ends now may still serve: whoever waits for what
+// waited for it.
+func (w *Worker) epoch() uint64 {
+	if len(w.requests) == 0 {
+		return 0
+	}
+	return w.arrivals
+}
+
 // served splits those who wait into those whom the result answers and those
 // for whom the goal must be made anew: they came when it was leaving already,
 // or want an output that it did not look at.
@@ -91,6 +105,7 @@ func (w *Worker) retire(e *entry) {
 	e.state = gone
 	delete(w.actors, e.actor)
 	delete(w.goals, e.key)
+	w.send(messages.Database, &messages.ReleasePaths{Owner: e.actor, Epoch: w.epoch()})
 	if e.target.IsBuild() {
 		w.send(messages.Slots, &messages.ForgetGoal{Goal: e.actor})
 	}
@@ -154,5 +169,34 @@ func (w *Worker) answer(r *request, notDurable string) {
 		}
 	}
 	delete(w.requests, r.id)
-	w.send(r.client, &messages.TargetsRealised{Request: r.id, Results: r.results})
+	if !r.forgotten {
+		w.send(messages.Database, &messages.KeepPaths{Owner: r.client, Paths: r.valid()})
+		w.send(r.client, &messages.TargetsRealised{Request: r.id, Results: r.results})
+	}
+	w.send(messages.Database, &messages.EpochsOver{Before: w.oldest()})
+}
+
+// oldest is the arrival of the oldest request that is not answered, or of the
+// next to come.
+func (w *Worker) oldest() uint64 {
+	oldest := w.arrivals + 1
+	for _, r := range w.requests {
+		oldest = min(oldest, r.arrival)
+	}
+	return oldest
+}
+
+// forget withdraws what a client that is gone has asked for.
+func (w *Worker) forget(client messages.Address) {
+	var theirs []*request
+	for _, r := range w.requests {
+		if r.client == client {
+			theirs = append(theirs, r)
+		}
+	}
+	slices.SortFunc(theirs, func(a, b *request) int { return cmp.Compare(a.arrival, b.arrival) })
+	for _, r := range theirs {
+		r.forgotten = true
+		w.cancel(r)
+	}
 }

@@ -12,7 +12,8 @@ new       RealiseTargets   open      a goal a target: Spawn and Realise, or Wide
 open      CancelRequest    settled   its wants are withdrawn; store: MakeDurable
 settled   CancelRequest    settled
 unknown   CancelRequest    unknown   (it was answered already)
-settled   PathsDurable     unknown   TargetsRealised
+rest,busy  ForgetClient    busy      as CancelRequest for all that the client asked
+settled   PathsDurable     unknown   TargetsRealised; database: KeepPaths, EpochsOver
 settled   PathsNotDurable  unknown   TargetsRealised, its valid targets failed
 running   AwaitGoals       running   as RealiseTargets, wanted by a goal
 leaving   AwaitGoals       leaving   (it was cancelled meanwhile)

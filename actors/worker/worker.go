@@ -26,6 +26,7 @@ type Worker struct {
 	actors   map[messages.Address]*entry
 	requests map[uint64]*request
 	named    map[messages.GoalKey]bool // keys whose plain address was used
+	arrivals uint64                    // requests ever
 	serial   uint64                    // of the newest address that is not plain
 	resting  []messages.Address        // who waits for rest
 	out      []host.Effect             // of the step under way
@@ -64,6 +65,8 @@ func (w *Worker) Step(m messages.Message) []host.Effect {
 		if r := w.requests[m.Request]; r != nil {
 			w.cancel(r)
 		}
+	case *messages.ForgetClient:
+		w.forget(m.Client)
 	case *messages.AwaitGoals:
 		w.onAwait(m)
 	case *messages.DropWaitees:
