@@ -138,10 +138,7 @@ func (p *parser) sorted(d *Derivation) {
 
 func (p *parser) output() Output {
 	p.expect("(")
-	o := Output{Name: p.string()}
-	if err := storepath.CheckName(o.Name); err != nil {
-		p.fail("output name: %v", err)
-	}
+	name := p.string()
 	p.expect(",")
 	path := p.string()
 	p.expect(",")
@@ -149,13 +146,29 @@ func (p *parser) output() Output {
 	p.expect(",")
 	hash := p.string()
 	p.expect(")")
+	var at storepath.Path
 	if path != "" {
-		o.Path = p.path(path)
+		at = p.path(path)
 	}
-	if err := o.classify(algorithm, hash); err != nil {
-		p.fail("output %q: %v", o.Name, err)
+	o, err := MakeOutput(name, at, algorithm, hash)
+	if err != nil {
+		p.fail("%v", err)
 	}
 	return o
+}
+
+// MakeOutput makes an output of how Nix writes one, in files and to its daemon:
+// its path, or the zero path; its method and algorithm, for instance "r:sha256",
+// or ""; and its hash, "impure", or "".
+func MakeOutput(name string, path storepath.Path, algorithm, hash string) (Output, error) {
+	if err := storepath.CheckName(name); err != nil {
+		return Output{}, fmt.Errorf("output name: %w", err)
+	}
+	o := Output{Name: name, Path: path}
+	if err := o.classify(algorithm, hash); err != nil {
+		return Output{}, fmt.Errorf("output %q: %w", name, err)
+	}
+	return o, nil
 }
 
 // classify sets the kind from how the hash is written.

@@ -102,15 +102,7 @@ func (p *printer) output(o Output, mask bool) {
 	if !o.Path.IsZero() && !mask {
 		path = p.dir.Join(o.Path)
 	}
-	algorithm, hash := "", ""
-	switch o.Kind {
-	case Fixed:
-		algorithm, hash = o.Method.Prefix()+o.Algorithm.String(), o.Hash.Base16()
-	case Floating:
-		algorithm = o.Method.Prefix() + o.Algorithm.String()
-	case Impure:
-		algorithm, hash = o.Method.Prefix()+o.Algorithm.String(), "impure"
-	}
+	algorithm, hash := o.Words()
 	p.raw("(")
 	p.escaped(o.Name)
 	for _, s := range []string{path, algorithm, hash} {
@@ -118,6 +110,20 @@ func (p *printer) output(o Output, mask bool) {
 		p.plain(s)
 	}
 	p.raw(")")
+}
+
+// Words are how the method and algorithm of an output, and its hash, are written;
+// [MakeOutput] reads them.
+func (o Output) Words() (algorithm, hash string) {
+	switch o.Kind {
+	case Fixed:
+		return o.Method.Prefix() + o.Algorithm.String(), o.Hash.Base16()
+	case Floating:
+		return o.Method.Prefix() + o.Algorithm.String(), ""
+	case Impure:
+		return o.Method.Prefix() + o.Algorithm.String(), "impure"
+	}
+	return "", ""
 }
 
 func (p *printer) input(in printedInput) {

@@ -1,0 +1,113 @@
+package workerproto
+
+import "fmt"
+
+// Request is an operation and its arguments, without the stream that may follow.
+// The types are pointers to this package's structs that are named as Nix names
+// its operations. Which fields are on the wire depends on the [Dialect].
+type Request interface {
+	Op() Op
+	// Stream says what the client sends after the arguments.
+	Stream(Dialect) Stream
+	walk(*form)
+	// reply is an empty value of the reply's type.
+	reply() Reply
+}
+
+// Reply is what a server sends after [Last].
+type Reply interface{ walk(*form) }
+
+// Stream is how bulk bytes follow a message. They are no part of it, so that
+// they can be copied on without being held.
+type Stream uint8
+
+const (
+	StreamNone   Stream = iota
+	StreamFramed        // in frames: [NewFramed]; drain it whatever happens
+	StreamNAR           // an archive as it is, which knows its end: read it from the [Reader]
+	StreamPull          // the server asks for each piece: [NewPull]
+)
+
+func (s Stream) String() string { return [...]string{"none", "framed", "archive", "pull"}[s] }
+
+// noStream is what most requests have.
+type noStream struct{}
+
+func (noStream) Stream(Dialect) Stream { return StreamNone }
+
+// DecodeRequest reads the arguments of an operation, whose opcode has been
+// read. The error is an [*UnknownOpError] or a [*DecodeError].
+func DecodeRequest(r *Reader, op Op, d Dialect) (Request, error) {
+	known, ok := operations[op]
+	if !ok || !op.spoken(d.Version) {
+		return nil, &UnknownOpError{op}
+	}
+	q := known.make()
+	if err := read(r, d, op.String(), q.walk); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// spoken reports whether an operation exists in a version. Newer servers take
+// the older operations too, but for one that another has replaced.
+func (o Op) spoken(v Version) bool {
+	switch o {
+	case OpQueryDerivationOutputMap:
+		return v.AtLeast(22)
+	case OpRegisterDrvOutput, OpQueryRealisation:
+		return v.AtLeast(27)
+	case OpAddMultipleToStore, OpAddBuildLog:
+		return v.AtLeast(32)
+	case OpBuildPathsWithResults:
+		return v.AtLeast(34)
+	case OpAddPermRoot:
+		return v.AtLeast(36)
+	}
+	return true
+}
+
+// WriteRequest writes an operation with its arguments; a stream is to follow as
+// [Request.Stream] says. The error says what cannot be said in the dialect; one
+// of the stream sticks to the writer.
+func WriteRequest(w *Writer, q Request, d Dialect) error {
+	if !q.Op().spoken(d.Version) {
+		return fmt.Errorf("write %v: %w", q.Op(), &UnsupportedError{fmt.Sprintf("version %v", d.Version)})
+	}
+	w.Int(uint64(q.Op()))
+	return write(w, d, q.Op().String(), q.walk)
+}
+
+// ReadReply reads the reply to a request.
+func ReadReply(r *Reader, q Request, d Dialect) (Reply, error) {
+	r.Begin()
+	p := q.reply()
+	if err := read(r, d, "reply to "+q.Op().String(), p.walk); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// WriteReply writes the reply to a request.
+func WriteReply(w *Writer, p Reply, d Dialect) error {
+	return write(w, d, fmt.Sprintf("%T", p), p.walk)
+}
+
+// read walks over a message that comes.
+func read(r *Reader, d Dialect, message string, walk func(*form)) error {
+	f := &form{Dialect: d, in: r}
+	if walk(f); f.err != nil {
+		f.err.Message = message
+		return f.err
+	}
+	return nil
+}
+
+// write walks over a message that goes.
+func write(w *Writer, d Dialect, message string, walk func(*form)) error {
+	f := &form{Dialect: d, out: w}
+	if walk(f); f.bad != nil {
+		return fmt.Errorf("write %s: %w", message, f.bad)
+	}
+	return nil
+}
