@@ -72,8 +72,11 @@ func (d *Database) readDerivation(p storepath.Path) messages.Message {
 	return &messages.DerivationRead{Recipe: recipe}
 }
 
+// processOwner keeps what goals ask for until the process ends.
+const processOwner = "process"
+
 func (d *Database) queryPaths(paths []storepath.Path) messages.Message {
-	if err := d.s.Roots.Add(paths...); err != nil {
+	if err := d.s.Roots.Add(processOwner, paths...); err != nil {
 		return &messages.PathsQueried{Error: err.Error()}
 	}
 	answer := &messages.PathsQueried{Valid: make([]bool, len(paths)), Failed: make([]bool, len(paths))}

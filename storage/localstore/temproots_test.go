@@ -73,7 +73,7 @@ func TestTempRoots(t *testing.T) {
 	}
 	paths := numbered(t, 0, 2)
 	for range 2 {
-		if err := r.Add(paths...); err != nil {
+		if err := r.Add("", paths...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -160,7 +160,7 @@ func TestTempRootsAtOnce(t *testing.T) {
 		paths := numbered(t, i*10, i*10+20)
 		work.Go(func() {
 			for _, p := range paths {
-				if err := r.Add(p); err != nil {
+				if err := r.Add("", p); err != nil {
 					t.Error(err)
 				}
 			}
@@ -195,7 +195,7 @@ func TestTempRootsOnFullDisk(t *testing.T) {
 	}
 	kept, next := 0, 0
 	for ; ; next += 50 {
-		if err = r.Add(numbered(t, next, next+50)...); err != nil {
+		if err = r.Add("", numbered(t, next, next+50)...); err != nil {
 			break
 		}
 		kept = next + 50
@@ -209,7 +209,7 @@ func TestTempRootsOnFullDisk(t *testing.T) {
 	if err := os.Remove(root + "/ballast"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Add(numbered(t, next, next+50)...); err != nil {
+	if err := r.Add("", numbered(t, next, next+50)...); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := listed(t, l), logical(numbered(t, 0, next+50)); !slices.Equal(got, want) {
