@@ -15,10 +15,11 @@ import (
 // Database answers what goals ask of the store, and commits what the store
 // actor decides to commit.
 type Database struct {
-	out   Outbox
-	s     Services
-	reads lanes
-	write lanes
+	out    Outbox
+	s      Services
+	reads  lanes
+	write  lanes
+	leases *leases
 
 	flushFiles func(...string) error
 
@@ -30,7 +31,8 @@ const databaseReads = 8
 
 // NewDatabase makes the database port.
 func NewDatabase(out Outbox, s Services) *Database {
-	return &Database{out: out, s: s, reads: make(lanes, databaseReads), write: make(lanes, 1), flushFiles: s.Layout.Flush}
+	return &Database{out: out, s: s, reads: make(lanes, databaseReads), write: make(lanes, 1), flushFiles: s.Layout.Flush,
+		leases: newLeases(s.Roots)}
 }
 
 // Handle takes one message.
@@ -39,11 +41,21 @@ func (d *Database) Handle(m messages.Message) {
 	case *messages.ReadDerivation:
 		d.reads.run(func() { d.out.Send(m.From, d.readDerivation(m.Drv)) })
 	case *messages.QueryPaths:
-		d.reads.run(func() { d.out.Send(m.From, d.queryPaths(m.Paths)) })
+		done := d.leases.begin(m.From)
+		d.reads.run(func() {
+			defer done()
+			d.out.Send(m.From, d.queryPaths(m))
+		})
+	case *messages.KeepPaths:
+		if err := d.leases.add(m.Owner, m.Paths...); err != nil {
+			d.s.Log.Error().Err(err).Str("owner", string(m.Owner)).Msg("keep paths")
+		}
+	case *messages.ReleasePaths:
+		d.leases.release(m)
+	case *messages.EpochsOver:
+		d.leases.over(m)
 	case *messages.CommitPaths:
 		d.write.run(func() { d.out.Send(messages.Store, d.commit(m)) })
-	case *messages.KeepPaths, *messages.ReleasePaths, *messages.EpochsOver:
-		// what is kept is kept until the process ends
 	case *messages.RecordFailure:
 		d.write.run(func() { d.recordFailure(m) })
 	default:
@@ -72,11 +84,9 @@ func (d *Database) readDerivation(p storepath.Path) messages.Message {
 	return &messages.DerivationRead{Recipe: recipe}
 }
 
-// processOwner keeps what goals ask for until the process ends.
-const processOwner = "process"
-
-func (d *Database) queryPaths(paths []storepath.Path) messages.Message {
-	if err := d.s.Roots.Add(processOwner, paths...); err != nil {
+func (d *Database) queryPaths(m *messages.QueryPaths) messages.Message {
+	paths := m.Paths
+	if err := d.leases.add(m.From, paths...); err != nil {
 		return &messages.PathsQueried{Error: err.Error()}
 	}
 	answer := &messages.PathsQueried{Valid: make([]bool, len(paths)), Failed: make([]bool, len(paths))}
