@@ -30,6 +30,7 @@ type cli struct {
 	Log        logCmd        `cmd:"" help:"Print the build log of a derivation or an output."`
 	PathInfo   pathInfoCmd   `cmd:"" help:"Say what is known of valid paths."`
 	Verify     verifyCmd     `cmd:"" help:"Check that the store is what its database says."`
+	GC         gcCmd         `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
 	StoreCmd   storeCmd      `cmd:"" name:"store" help:"Work on the store itself."`
 	Journal    journalCmd    `cmd:"" help:"Print what the actors did: a journal, or what the flight recorder has."`
 	Simulate   simulateCmd   `cmd:"" help:"Drive the actors through a world of faults, by seeds."`

@@ -14,10 +14,7 @@ import (
 // needs. To another file system it copies, with modes, times and, as root,
 // owners.
 func Move(from, to string) error {
-	err := rename(from, to)
-	if errors.Is(err, unix.EACCES) {
-		err = moveReadOnly(from, to)
-	}
+	err := renameTree(from, to)
 	if errors.Is(err, unix.EXDEV) {
 		err = copyAway(from, to)
 	}
@@ -25,6 +22,22 @@ func Move(from, to string) error {
 		return fmt.Errorf("move '%s' to '%s': %w", from, to, err)
 	}
 	return nil
+}
+
+// Rename is [Move] within a file system; elsewhere it is an error.
+func Rename(from, to string) error {
+	if err := renameTree(from, to); err != nil {
+		return fmt.Errorf("move '%s' to '%s': %w", from, to, err)
+	}
+	return nil
+}
+
+func renameTree(from, to string) error {
+	err := rename(from, to)
+	if errors.Is(err, unix.EACCES) {
+		err = moveReadOnly(from, to)
+	}
+	return err
 }
 
 func rename(from, to string) error {

@@ -74,6 +74,12 @@ func (l Layout) removeStaleLocks() error {
 	return nil
 }
 
+// IsLock is [isLock] where an error means no.
+func IsLock(file string) bool {
+	lock, err := isLock(file)
+	return lock && err == nil
+}
+
 // isLock tells a lock file from a store object that is called like one, such as
 // Cargo.lock: no object has that mode, and every lock has.
 func isLock(file string) (bool, error) {

@@ -4,7 +4,10 @@
 // It is unaware of what the settings do.
 package config
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // SandboxMode is the value of "sandbox": Nix has no yes, no, 1 or 0 for this one.
 type SandboxMode string
@@ -78,6 +81,11 @@ type Settings struct {
 	ConnectTimeout, StalledDownloadTimeout time.Duration
 	DownloadAttempts                       uint
 
+	// KeepDerivations keeps what made a live path from the collector, KeepOutputs what a live derivation makes.
+	KeepDerivations, KeepOutputs bool
+	// MinFree bytes or less begin a collection while a build runs, MaxFree end it; 0 begins none.
+	MinFree, MaxFree uint64
+
 	Store        string
 	Substitute   bool
 	Substituters []string
@@ -108,6 +116,7 @@ func Defaults(host Host, confDir string) Settings {
 		KeepBuildLog: true, CompressBuildLog: true, LogLines: 25,
 		NetrcFile: confDir + "/netrc", SSLCertFile: host.CertFile,
 		ConnectTimeout: 15 * time.Second, StalledDownloadTimeout: 300 * time.Second, DownloadAttempts: 5,
+		KeepDerivations: true, MaxFree: math.MaxInt64,
 		Store: "auto", Substitute: true, Substituters: []string{"https://cache.nixos.org/"},
 		Builders:     "@" + confDir + "/machines",
 		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"},

@@ -112,18 +112,18 @@ func TestDocumentation(t *testing.T) {
 
 func TestCopiesAreIndependent(t *testing.T) {
 	base := Defaults(host, "/etc/nix")
-	if err := base.Set("keep-outputs", "true"); err != nil {
+	if err := base.Set("http2", "false"); err != nil {
 		t.Fatal(err)
 	}
 	session := base
 	for name, value := range map[string]string{"extra-system-features": "x", "extra-substituters": "y", "extra-sandbox-paths": "/z",
-		"extra-impure-env": "A=b", "keep-derivations": "false"} {
+		"extra-impure-env": "A=b", "use-sqlite-wal": "false"} {
 		if err := session.Set(name, value); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if slices.Contains(base.SystemFeatures, "x") || slices.Contains(base.Substituters, "y") || len(base.SandboxPaths) > 0 ||
-		len(base.ImpureEnv) > 0 || !slices.Equal(base.Unmet(), []string{"keep-outputs"}) {
+		len(base.ImpureEnv) > 0 || !slices.Equal(base.Unmet(), []string{"http2"}) {
 		t.Errorf("the original changed with the copy: %+v", base)
 	}
 }

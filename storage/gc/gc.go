@@ -1,0 +1,139 @@
+// Package gc deletes what nothing in a store needs any more, as Nix's collector
+// does: what is needed are the roots, and what follows from them.
+//
+// A collection blocks those who add to the store for no longer than a batch.
+// It looks at the roots and at all valid paths once; after that, a path that
+// somebody begins to need is spared with all that it needs, and one that became
+// valid is not looked at. In each batch, while nobody can lease a path, the dead
+// ones are first made invalid, synced, and then moved out of sight; their files
+// are deleted when others may go on. A crash leaves files that are not valid,
+// for the next collection.
+package gc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"troupe/storage/localstore"
+	"troupe/storage/storepath"
+	"troupe/storage/validity"
+)
+
+// Collector works on one store, for many callers; collections take turns.
+type Collector struct {
+	Layout localstore.Layout
+	DB     *validity.DB
+	Roots  *localstore.TempRoots
+
+	proc string // where processes are, "/proc" if empty
+}
+
+// Action is what a collection does, by its number in Nix's protocol.
+type Action uint64
+
+const (
+	ReturnLive Action = iota
+	ReturnDead
+	DeleteDead
+	DeleteSpecific
+)
+
+// Unlimited is the MaxFreed of a collection that goes on to the end.
+const Unlimited = math.MaxUint64
+
+// Options of a collection.
+type Options struct {
+	Action          Action
+	Paths           []storepath.Path  // of DeleteSpecific
+	MaxFreed        uint64            // bytes; once more are freed it stops
+	KeepDerivations bool              // what made a live path is live
+	KeepOutputs     bool              // what a live derivation makes is live
+	Talk            func(line string) // hears what Nix says meanwhile; may be nil
+}
+
+// Result of a collection.
+type Result struct {
+	Paths []string // absolute, sorted: live, dead, or deleted
+	Freed uint64   // bytes on disk
+}
+
+// AliveError refuses to delete a path. The wording is Nix's, which clients look
+// for.
+type AliveError struct{ Path string }
+
+func (e *AliveError) Error() string {
+	return fmt.Sprintf("Cannot delete path '%s' since it is still alive. To find out why, use: nix-store --query --roots and nix-store --query --referrers", e.Path)
+}
+
+func (o Options) say(format string, args ...any) {
+	if o.Talk != nil {
+		o.Talk(fmt.Sprintf(format, args...))
+	}
+}
+
+// Collect runs one collection. When it fails or ctx ends, the result says what
+// was deleted until then.
+func (c *Collector) Collect(ctx context.Context, o Options) (Result, error) {
+	if o.Action == ReturnLive || o.Action == ReturnDead {
+		return c.list(ctx, o)
+	}
+	run, err := c.Roots.Collect(ctx, func() { o.say("waiting for the big garbage collector lock...") })
+	if err != nil {
+		return Result{}, err
+	}
+	s := &sweep{c: c, o: o, run: run}
+	err = s.all(ctx)
+	slices.Sort(s.result.Paths)
+	return s.result, errors.Join(err, s.close(), run.End())
+}
+
+// list deletes nothing and excludes nobody.
+func (c *Collector) list(ctx context.Context, o Options) (Result, error) {
+	o.say("finding garbage collector roots...")
+	l, err := c.look(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	l.markPaths(c.Roots.Kept())
+	o.say("determining live/dead paths...")
+	var result Result
+	for at, n := range l.nodes {
+		if l.live[at] == (o.Action == ReturnLive) {
+			result.Paths = append(result.Paths, c.Layout.Dir.Join(n.Path))
+		}
+	}
+	if o.Action == ReturnDead {
+		err = c.eachLeftover(l, func(name string) error {
+			result.Paths = append(result.Paths, string(c.Layout.Dir)+"/"+name)
+			return nil
+		})
+	}
+	slices.Sort(result.Paths)
+	return result, err
+}
+
+// look reads the roots and what is valid, and marks what is live. Who leases a
+// path meanwhile is not asked.
+func (c *Collector) look(ctx context.Context, o Options) (*liveness, error) {
+	roots, err := c.findRoots(ctx, o.say)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := c.DB.Graph()
+	if err != nil {
+		return nil, err
+	}
+	l := newLiveness(nodes, o.KeepDerivations, o.KeepOutputs)
+	for _, r := range roots {
+		l.markPaths([]storepath.Path{r.Path})
+	}
+	for at, n := range nodes {
+		if n.Provisional {
+			l.mark(int32(at))
+		}
+	}
+	return l, nil
+}
