@@ -8,15 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"troupe/storage/derivation"
 	"troupe/storage/localstore"
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
-	"troupe/storage/pathlock"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -27,6 +24,10 @@ import (
 type Adder struct {
 	Layout localstore.Layout
 	DB     *validity.DB
+	Trust  Trust
+	// Keep is told of each path before it is looked for, so that no collector
+	// takes it meanwhile; nil where there is none.
+	Keep func(...storepath.Path) error
 
 	modulo map[storepath.Path]nixhash.Hash // of derivations, as far as asked for
 }
@@ -37,12 +38,12 @@ func (a *Adder) Text(ctx context.Context, name string, contents []byte, refs []s
 	if err != nil {
 		return p, fmt.Errorf("add '%s': %w", name, err)
 	}
-	reg := validity.Registration{}
-	return p, a.text(ctx, p, contents, refs, reg)
+	return p, a.text(ctx, p, contents, refs, validity.Registration{})
 }
 
 func (a *Adder) text(ctx context.Context, p storepath.Path, contents []byte, refs []storepath.Path, reg validity.Registration) error {
-	return a.add(ctx, p, refs, "text:"+nixhash.Sum(nixhash.SHA256, contents).String(), reg, func(staged string) error {
+	ca := storepath.ContentAddress{Method: storepath.Text, Hash: nixhash.Sum(nixhash.SHA256, contents)}
+	return a.add(ctx, p, refs, ca, reg, func(staged string) error {
 		return os.WriteFile(staged, contents, 0o644)
 	})
 }
@@ -51,28 +52,24 @@ func (a *Adder) text(ctx context.Context, p storepath.Path, contents []byte, ref
 // paths must be right.
 func (a *Adder) Derivation(ctx context.Context, d *derivation.Derivation) (storepath.Path, error) {
 	dir := a.Layout.Dir
-	if d.Supported() == nil {
-		if err := d.Verify(dir, a.Modulo); err != nil {
-			return storepath.Path{}, err
-		}
+	if err := a.verifyOutputs(d); err != nil {
+		return storepath.Path{}, err
 	}
 	p, err := d.Path(dir)
 	if err != nil {
 		return p, err
 	}
-	reg := validity.Registration{Drv: p, Outputs: map[string]storepath.Path{}}
-	for _, o := range d.Outputs {
-		if !o.Path.IsZero() {
-			reg.Outputs[o.Name] = o.Path
-		}
-	}
-	return p, a.text(ctx, p, d.Print(dir), d.Refs(), reg)
+	return p, a.text(ctx, p, d.Print(dir), d.Refs(), outputsOf(p, d))
 }
 
-// Modulo is the hash modulo of a derivation in the store.
+// Modulo is the hash modulo of a valid derivation. One that only lies in the
+// store could have any contents.
 func (a *Adder) Modulo(p storepath.Path) (nixhash.Hash, error) {
 	if h, ok := a.modulo[p]; ok {
 		return h, nil
+	}
+	if valid, err := a.DB.Valid(p); err != nil || !valid {
+		return nixhash.Hash{}, errors.Join(err, fmt.Errorf("read derivation '%s': it is not valid", a.Layout.Dir.Join(p)))
 	}
 	data, err := os.ReadFile(a.Layout.RealPath(p))
 	if err != nil {
@@ -109,7 +106,7 @@ func (a *Adder) Tree(ctx context.Context, host, name string) (storepath.Path, er
 // copyTree adds what is known to have that hash; if it changed meanwhile it is
 // refused.
 func (a *Adder) copyTree(ctx context.Context, p storepath.Path, host string, h nixhash.Hash) error {
-	return a.add(ctx, p, nil, "fixed:r:"+h.String(), validity.Registration{}, func(staged string) error {
+	return a.add(ctx, p, nil, storepath.ContentAddress{Method: storepath.NAR, Hash: h}, validity.Registration{}, func(staged string) error {
 		if err := copyByArchive(ctx, host, staged); err != nil {
 			return err
 		}
@@ -148,63 +145,6 @@ func (w whileIn) Write(b []byte) (int, error) {
 		return 0, context.Cause(w.ctx)
 	}
 	return w.Writer.Write(b)
-}
-
-// add stages an object, moves it into place and registers it, all under the
-// path's lock: who else adds or builds the same path waits. One that is valid
-// already stays.
-func (a *Adder) add(ctx context.Context, p storepath.Path, refs []storepath.Path, ca string, reg validity.Registration, write func(staged string) error) (err error) {
-	if valid, err := a.DB.Valid(p); valid || err != nil {
-		return err
-	}
-	lock, err := pathlock.Lock(ctx, []string{a.Layout.RealPath(p)})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Release(true)) }()
-	if valid, err := a.DB.Valid(p); valid || err != nil {
-		return err
-	}
-	stage, err := os.MkdirTemp(a.Layout.StagingDir(), "add-")
-	if err != nil {
-		return err
-	}
-	defer func() { // nothing is in it any more when all went well
-		_, rerr := localstore.Remove(stage)
-		err = errors.Join(err, rerr)
-	}()
-	staged := filepath.Join(stage, p.Base())
-	if err := write(staged); err != nil {
-		return err
-	}
-	if err := localstore.Canonicalise(staged, localstore.Options{BuilderUID: -1}); err != nil {
-		return err
-	}
-	scanned, err := localstore.Scan(staged, nil)
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	reg.Paths = []validity.Info{{Path: p, NarHash: scanned.NarHash, NarSize: scanned.NarSize, References: refs,
-		RegistrationTime: time.Now().Unix(), CA: ca}}
-	return a.install(staged, a.Layout.RealPath(p), reg)
-}
-
-func (a *Adder) install(staged, real string, reg validity.Registration) error {
-	if _, err := localstore.Remove(real); err != nil { // a leftover that is not valid
-		return err
-	}
-	if err := localstore.Move(staged, real); err != nil {
-		return err
-	}
-	err := a.DB.RegisterProvisional(reg)
-	if err != nil {
-		_, rerr := localstore.Remove(real)
-		err = errors.Join(err, rerr)
-	}
-	return err
 }
 
 // Commit makes what was added durable.

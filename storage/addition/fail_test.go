@@ -1,6 +1,7 @@
 package addition_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"troupe/storage/addition"
 	"troupe/storage/localstore"
 	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
@@ -170,6 +172,7 @@ func TestAddToFullDisk(t *testing.T) {
 	ctx := context.Background()
 	tree := sampleTree(t)
 	must(t, os.WriteFile(tree+"/large", make([]byte, 1<<20), 0o644))
+	sent := archiveOf(t, tree)
 	for _, small := range []string{"size=256k", "size=900k", "size=8m,nr_inodes=14", "size=8m,nr_inodes=16", "size=8m,nr_inodes=18"} {
 		disk := tempDir(t)
 		must(t, unix.Mount("none", disk, "tmpfs", 0, small))
@@ -177,6 +180,10 @@ func TestAddToFullDisk(t *testing.T) {
 		s := storeIn(t, disk)
 		if _, err := s.adder().Tree(ctx, tree, "tree"); !errors.Is(err, unix.ENOSPC) {
 			t.Errorf("%s: %v", small, err)
+		}
+		o := addition.Object{Name: "tree", Method: storepath.NAR, Algorithm: nixhash.SHA256}
+		if _, err := s.adder().Add(ctx, o, bytes.NewReader(sent)); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("%s, received: %v", small, err)
 		}
 		s.want(t)
 		must(t, unix.Mount("none", disk, "tmpfs", unix.MS_REMOUNT, "size=8m,nr_inodes=100"))

@@ -87,3 +87,63 @@ func copyAway(from, to string) error {
 	_, err := Remove(from)
 	return err
 }
+
+// Exchange makes two trees change places, so that neither name is ever without
+// one. Directories that are not writable are made so for that moment, which an
+// ordinary user needs.
+func Exchange(a, b string) error {
+	err := exchange(a, b)
+	if errors.Is(err, unix.EACCES) {
+		err = exchangeReadOnly(a, b)
+	}
+	if err != nil {
+		return fmt.Errorf("exchange '%s' and '%s': %w", a, b, err)
+	}
+	return nil
+}
+
+// exchange takes three steps where the file system has no such call; then a
+// crash can leave b without a tree.
+func exchange(a, b string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	aside := a + ".aside"
+	if err := unix.Rename(b, aside); err != nil {
+		return err
+	}
+	if err := unix.Rename(a, b); err != nil {
+		return errors.Join(err, unix.Rename(aside, b))
+	}
+	return unix.Rename(aside, a)
+}
+
+func exchangeReadOnly(a, b string) error {
+	modes := map[string]os.FileMode{}
+	for _, tree := range []string{a, b} {
+		st, err := os.Lstat(tree)
+		if err != nil {
+			return err
+		}
+		if st.IsDir() {
+			modes[tree] = st.Mode()
+		}
+	}
+	var err error
+	for tree := range modes {
+		err = errors.Join(err, os.Chmod(tree, 0o700))
+	}
+	if err == nil {
+		err = exchange(a, b)
+	}
+	if err == nil {
+		modes[a], modes[b] = modes[b], modes[a]
+	}
+	for tree, mode := range modes {
+		if mode != 0 { // there is a directory now
+			err = errors.Join(err, os.Chmod(tree, mode))
+		}
+	}
+	return err
+}
