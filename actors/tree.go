@@ -7,6 +7,7 @@ import (
 	"troupe/actors/host"
 	"troupe/actors/machines"
 	"troupe/actors/ports"
+	"troupe/actors/ports/sessions"
 	"troupe/messages"
 )
 
@@ -14,7 +15,8 @@ import (
 type Settings struct {
 	Machines machines.Settings
 	Services ports.Services
-	Observe  func(messages.Message) // hears GoalChanged, GoalLine and GoalEnded
+	Observe  func(messages.Message) // hears GoalChanged, GoalLine and GoalEnded; nil is nobody
+	Sessions *sessions.Settings     // nil: there are no clients of a daemon
 	Journal  host.Journal           // nil: none
 	Logger   zerolog.Logger
 	Fatal    func(actor messages.Address, reason string)
@@ -24,6 +26,8 @@ type Settings struct {
 type Tree struct {
 	// Clients is where requests go in.
 	Clients *ports.Clients
+	// Sessions is where clients of the daemon come in, if they may.
+	Sessions *sessions.Sessions
 
 	runtime  *host.Runtime
 	closers  []func()
@@ -45,12 +49,29 @@ func Start(s Settings) *Tree {
 	rt.SpawnPort(messages.Builds, builds.Handle)
 	rt.SpawnPort(messages.Process, ports.NewProcess(rt, s.Services, builds).Handle)
 	rt.SpawnPort(messages.Users, users.Handle)
-	rt.SpawnPort(messages.Progress, t.observer(s.Observe))
+	hear := s.Observe
+	if s.Sessions != nil {
+		shown := sessions.NewProgress(builds)
+		t.Sessions = sessions.New(rt, s.Services, *s.Sessions, shown)
+		rt.SpawnPort(messages.Sessions, t.Sessions.Handle)
+		hear = both(hear, shown.Hear)
+	}
+	rt.SpawnPort(messages.Progress, t.observer(hear))
 	rt.SpawnPort(messages.Clients, t.Clients.Handle)
 	for _, f := range machines.AllFixed {
 		rt.SpawnMachine(f.Address, f.Kind)
 	}
 	return t
+}
+
+// both tells two observers, of which the first may be nil.
+func both(a, b func(messages.Message)) func(messages.Message) {
+	return func(m messages.Message) {
+		if a != nil {
+			a(m)
+		}
+		b(m)
+	}
 }
 
 // observer passes messages on until it is told that no more will come.

@@ -19,6 +19,10 @@ type GoalWanted struct {
 	Requests []uint64
 }
 
+// SyncProgress is heard after all that was told before it: a client sees the end
+// of its builds before the answer. From the sessions port to progress.
+type SyncProgress struct{ Request uint64 }
+
 // GoalLine is the newest line of a running builder.
 type GoalLine struct {
 	Goal Address
@@ -61,12 +65,14 @@ func (w Wait) String() string {
 	return w.For.String() + " (" + w.Detail + ")"
 }
 
-func (*GoalChanged) message() {}
-func (*GoalLine) message()    {}
-func (*GoalWanted) message()  {}
-func (*GoalEnded) message()   {}
+func (*GoalChanged) message()  {}
+func (*GoalLine) message()     {}
+func (*SyncProgress) message() {}
+func (*GoalWanted) message()   {}
+func (*GoalEnded) message()    {}
 
-func (m *GoalChanged) String() string { return line(m) }
-func (m *GoalLine) String() string    { return line(m) }
-func (m *GoalWanted) String() string  { return line(m) }
-func (m *GoalEnded) String() string   { return line(m) }
+func (m *GoalChanged) String() string  { return line(m) }
+func (m *GoalLine) String() string     { return line(m) }
+func (m *SyncProgress) String() string { return line(m) }
+func (m *GoalWanted) String() string   { return line(m) }
+func (m *GoalEnded) String() string    { return line(m) }

@@ -16,9 +16,10 @@ type Mode uint8
 const (
 	Normal Mode = iota // make the outputs valid
 	Check              // build again and compare with the valid outputs
+	Repair             // build again where the contents are not what is recorded
 )
 
-func (m Mode) String() string { return [...]string{"normal", "check"}[m] }
+func (m Mode) String() string { return [...]string{"normal", "check", "repair"}[m] }
 
 // Target is what a client or a goal wants to be valid: some outputs of a
 // derivation, or, where Outputs is empty, a store path as it is.
@@ -32,6 +33,11 @@ type Target struct {
 // path as it is.
 func (t Target) IsBuild() bool { return len(t.Outputs) > 0 }
 
+// Wants reports whether an output is among those wanted.
+func (t Target) Wants(output string) bool {
+	return slices.Contains(t.Outputs, output) || slices.Contains(t.Outputs, AllOutputs)
+}
+
 // Key names the goal that serves this target: wants that differ only in their
 // outputs share one.
 func (t Target) Key() GoalKey {
@@ -40,6 +46,8 @@ func (t Target) Key() GoalKey {
 		return GoalKey("path/" + t.Path.Base())
 	case t.Mode == Check:
 		return GoalKey("check/" + t.Path.Base())
+	case t.Mode == Repair:
+		return GoalKey("repair/" + t.Path.Base())
 	}
 	return GoalKey("drv/" + t.Path.Base())
 }

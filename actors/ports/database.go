@@ -68,7 +68,7 @@ func (d *Database) readDerivation(p storepath.Path) messages.Message {
 	if err != nil {
 		return &messages.DerivationUnreadable{Status: messages.MiscFailure, Reason: err.Error()}
 	}
-	if !valid {
+	if !valid && d.s.Given.find(p) == nil {
 		return &messages.DerivationUnreadable{Status: messages.NoSubstituters,
 			Reason: fmt.Sprintf("path '%s' does not exist and cannot be created", d.s.Layout.Dir.Join(p))}
 	}

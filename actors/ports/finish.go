@@ -202,10 +202,7 @@ func (o *made) contentAddress() string {
 	if o.Kind != derivation.Fixed {
 		return ""
 	}
-	if o.Method == storepath.Text {
-		return "text:" + o.Hash.String()
-	}
-	return "fixed:" + o.Method.Prefix() + o.Hash.String()
+	return storepath.ContentAddress{Method: o.Method, Hash: o.Hash}.String()
 }
 
 func (b *build) record(failure string) *validity.Build {

@@ -22,7 +22,7 @@ import (
 // make prepares a build. What it made before it fails is removed when the build
 // is discarded.
 func (p *Builds) make(b *build, m *messages.PrepareBuild) (err error) {
-	if b.policy, err = p.s.policyOf(m.Settings); err != nil {
+	if b.policy, err = p.s.PolicyOf(m.Settings); err != nil {
 		return err
 	}
 	if b.drv, err = p.s.ReadDerivation(b.path); err != nil {

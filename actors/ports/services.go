@@ -23,11 +23,12 @@ type Services struct {
 	DB       *validity.DB
 	Roots    *localstore.TempRoots
 	Launcher *linux.Launcher
-	Policy   BuildPolicy
 	// PolicyOf is the policy where a client's settings (see [messages.Terms])
-	// differ from the service's own.
+	// differ from the service's own; "" is where none does.
 	PolicyOf func(settings string) (BuildPolicy, error)
-	Log      zerolog.Logger
+	// Given has derivations that are not in the store; nil is none.
+	Given *Given
+	Log   zerolog.Logger
 }
 
 // BuildPolicy is what the settings say about how builders run.
@@ -42,16 +43,11 @@ type BuildPolicy struct {
 	Builtin    BuiltinPolicy
 }
 
-// policyOf is the policy of a build.
-func (s Services) policyOf(settings string) (BuildPolicy, error) {
-	if settings == "" {
-		return s.Policy, nil
-	}
-	return s.PolicyOf(settings)
-}
-
-// ReadDerivation reads a valid derivation from the store.
+// ReadDerivation reads a derivation that is valid or given.
 func (s Services) ReadDerivation(p storepath.Path) (*derivation.Derivation, error) {
+	if d := s.Given.find(p); d != nil {
+		return d, nil
+	}
 	data, err := os.ReadFile(s.Layout.RealPath(p))
 	if err != nil {
 		return nil, fmt.Errorf("read derivation '%s': %w", s.Layout.Dir.Join(p), err)

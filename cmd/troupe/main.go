@@ -25,6 +25,7 @@ type cli struct {
 	Option  []string         `help:"Set a setting of nix.conf by its name: --option NAME VALUE." placeholder:"NAME VALUE" sep:"none"`
 	Version kong.VersionFlag `help:"Print the version."`
 
+	Daemon     daemonCmd     `cmd:"" help:"Serve the clients of Nix in place of nix-daemon."`
 	Build      buildCmd      `cmd:"" help:"Make derivation outputs and store paths valid."`
 	Derivation derivationCmd `cmd:"" help:"Show and check derivations."`
 	Log        logCmd        `cmd:"" help:"Print the build log of a derivation or an output."`
@@ -44,6 +45,12 @@ type session struct {
 	stdout, stderr io.Writer
 	location       location
 	settings       config.Settings
+	overrides      []config.Override
+}
+
+// load reads the settings.
+func (s *session) load() (config.Loaded, error) {
+	return config.Load(config.Sources{Host: config.DetectHost(os.LookupEnv), Overrides: s.overrides})
 }
 
 const version = "0.1.0"
@@ -88,8 +95,8 @@ func dispatch(ctx context.Context, args []string) error {
 	if err != nil {
 		return hinted(&codedError{code: exitUsage, text: err.Error()}, "troupe --help lists the commands; troupe COMMAND --help says what one takes")
 	}
-	s := &session{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	loaded, err := config.Load(config.Sources{Host: config.DetectHost(os.LookupEnv), Overrides: overrides})
+	s := &session{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, overrides: overrides}
+	loaded, err := s.load()
 	if err != nil {
 		return err
 	}

@@ -26,12 +26,13 @@ const (
 	linger      = 2 * time.Second
 )
 
-// treeSettings turns settings into what the tree decides by.
-func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors.Settings, error) {
+// treeSettings turns settings into what the tree decides by, and what its ports
+// do.
+func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors.Settings, *policies, error) {
 	c := s.settings
 	userns, err := launcher.HasUserNamespaces()
 	if err != nil {
-		return actors.Settings{}, err
+		return actors.Settings{}, nil, err
 	}
 	a := actors.Settings{
 		Machines: machines.Settings{
@@ -41,14 +42,13 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 		},
 	}
 	a.Machines.Users, a.Machines.NoUsers = buildUsers(c)
-	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Policy: ports.BuildPolicy{
-		Sandbox: sandboxPolicy(s, userns), Cores: c.Cores, BuildDir: buildDir(s), KeepFailed: c.KeepFailed,
-		KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}}
-	if a.Services.Policy.Sandbox.Own, err = linux.OwnLibraries(); err != nil {
-		return actors.Settings{}, err
+	own, err := linux.OwnLibraries()
+	if err != nil {
+		return actors.Settings{}, nil, err
 	}
-	a.Services.Policy.Builtin, err = builtinPolicy(c)
-	return a, err
+	p := &policies{location: s.location, userns: userns, own: own}
+	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Given: &ports.Given{}, PolicyOf: p.of}
+	return a, p, p.set(c)
 }
 
 // limits are what a builder may take by the settings.
@@ -56,11 +56,11 @@ func limits(c config.Settings) messages.Limits {
 	return messages.Limits{Silence: c.MaxSilentTime, Total: c.Timeout, LogBytes: int64(c.MaxBuildLogSize)}
 }
 
-func buildDir(s *session) string {
-	if s.settings.BuildDir != "" {
-		return s.settings.BuildDir
+func buildDir(c config.Settings, l location) string {
+	if c.BuildDir != "" {
+		return c.BuildDir
 	}
-	return s.location.BuildsDir()
+	return l.BuildsDir()
 }
 
 // hostEnv is where impureEnvVars come from.
@@ -73,13 +73,12 @@ func hostEnv(c config.Settings) func(string) string {
 	}
 }
 
-func sandboxPolicy(s *session, userns bool) sandbox.Policy {
-	c := s.settings
+func sandboxPolicy(c config.Settings, l location, userns bool) sandbox.Policy {
 	p := sandbox.Policy{
 		Mode:     map[config.SandboxMode]sandbox.Mode{config.SandboxOn: sandbox.On, config.SandboxOff: sandbox.Off, config.SandboxRelaxed: sandbox.Relaxed}[c.Sandbox],
 		BuildDir: c.SandboxBuildDir, ShmSize: c.SandboxDevShmSize, System: c.System, ExtraPlatforms: c.ExtraPlatforms,
 		Features: c.SystemFeatures, FilterSyscalls: c.FilterSyscalls, AllowSetuid: c.AllowNewPrivileges, Linux26: c.ImpersonateLinux26,
-		UserNamespaces: userns, Diverted: s.location.Root != "",
+		UserNamespaces: userns, Diverted: l.Root != "",
 		KVM:      unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil,
 		Resolver: textOf("/etc/resolv.conf"), Services: textOf("/etc/services"), Hosts: textOf("/etc/hosts"),
 	}

@@ -6,7 +6,7 @@ import "time"
 // is written against it; it still changes nothing.
 var honouredRows = []row{
 	field("allow-new-privileges", booleans, func(s *Settings) *bool { return &s.AllowNewPrivileges }),
-	field("allowed-users", lists, func(s *Settings) *[]string { return &s.AllowedUsers }).notYet(),
+	field("allowed-users", lists, func(s *Settings) *[]string { return &s.AllowedUsers }),
 	field("auto-allocate-uids", booleans, func(s *Settings) *bool { return &s.AutoAllocateUIDs }),
 	field("build-dir", optionalPaths, func(s *Settings) *string { return &s.BuildDir }),
 	field("build-users-group", plainText, func(s *Settings) *string { return &s.BuildUsersGroup }),
@@ -50,12 +50,14 @@ var honouredRows = []row{
 	field("system", plainText, func(s *Settings) *string { return &s.System }),
 	field("system-features", sets, func(s *Settings) *[]string { return &s.SystemFeatures }),
 	field("timeout", seconds, func(s *Settings) *time.Duration { return &s.Timeout }).called("build-timeout"),
-	field("trusted-users", lists, func(s *Settings) *[]string { return &s.TrustedUsers }).notYet(),
+	field("trusted-substituters", sets, func(s *Settings) *[]string { return &s.TrustedSubstituters }).called("trusted-binary-caches").notYet(),
+	field("trusted-users", lists, func(s *Settings) *[]string { return &s.TrustedUsers }),
 	field("use-cgroups", booleans, func(s *Settings) *bool { return &s.UseCgroups }).notYet(),
 }
 
 // ownRows are settings that Nix does not have.
 var ownRows = []row{
+	field("drain-timeout", seconds, func(s *Settings) *time.Duration { return &s.DrainTimeout }).own(),
 	field("journal-size", sizes, func(s *Settings) *uint64 { return &s.JournalSize }).own(),
 }
 
@@ -92,7 +94,6 @@ var laterRows = []row{
 	known("secret-key-files", lists, ""),
 	known("sync-before-registering", booleans, "false"),
 	known("trusted-public-keys", lists, "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=").called("binary-cache-public-keys"),
-	known("trusted-substituters", sets, "").called("trusted-binary-caches"),
 	known("use-case-hack", booleans, "false"),
 	known("use-sqlite-wal", booleans, "true"),
 	known("user-agent-suffix", plainText, ""),

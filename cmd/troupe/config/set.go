@@ -32,6 +32,19 @@ func (s *Settings) Set(name, value string) error {
 	return nil
 }
 
+// IsDaemons reports whether a setting is about the daemon as a whole, which no
+// client can have otherwise.
+func IsDaemons(name string) bool {
+	r, _, ok := find(name)
+	return ok && daemons[r.name]
+}
+
+// daemons are the settings of a daemon as a whole.
+var daemons = map[string]bool{
+	"allowed-users": true, "trusted-users": true, "build-users-group": true, "auto-allocate-uids": true, "start-id": true, "id-count": true,
+	"use-cgroups": true, "store": true, "journal-size": true, "drain-timeout": true, "gc-reserved-space": true,
+}
+
 // find returns the row for a name; extra is true where the value is to be added to what is there.
 func find(name string) (r row, extra, ok bool) {
 	if r, ok := rows[name]; ok {

@@ -93,7 +93,10 @@ type Settings struct {
 	Builders string
 
 	AllowedUsers, TrustedUsers []string
-	FsyncMetadata              bool
+	TrustedSubstituters        []string
+	// DrainTimeout is how long builds may go on when the daemon is told to end.
+	DrainTimeout  time.Duration
+	FsyncMetadata bool
 
 	JournalSize uint64 // bytes that the flight recorder's files may have; 0 is none
 
@@ -119,9 +122,10 @@ func Defaults(host Host, confDir string) Settings {
 		KeepDerivations: true, MaxFree: math.MaxInt64,
 		Store: "auto", Substitute: true, Substituters: []string{"https://cache.nixos.org/"},
 		Builders:     "@" + confDir + "/machines",
-		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"},
+		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"}, TrustedSubstituters: []string{},
 		FsyncMetadata: true,
 		JournalSize:   64 << 20,
+		DrainTimeout:  8 * time.Second,
 	}
 	if host.Root {
 		s.BuildUsersGroup = "nixbld"

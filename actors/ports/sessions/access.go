@@ -1,0 +1,91 @@
+package sessions
+
+import (
+	"fmt"
+	"net"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Access says who may connect, and who may do all that the service can.
+type Access struct {
+	Allowed, Trusted []string // names of users, "@group", or "*" for everybody
+	// BuildGroup is the group of build users: a builder may not connect.
+	BuildGroup string
+}
+
+// Peer is who is at the other end of a connection.
+type Peer struct {
+	UID, GID, PID int
+	User          string   // its name, or its number where it has none
+	Group         string   // its primary group
+	Groups        []string // all that it is in
+}
+
+// Allows reports whether the peer may connect.
+func (a Access) Allows(p Peer) bool {
+	return p.matches(a.Allowed) && (a.BuildGroup == "" || p.UID == 0 || p.Group != a.BuildGroup)
+}
+
+// Trusts reports whether the peer may set anything and add anything. Whoever is
+// trusted is allowed as well.
+func (a Access) Trusts(p Peer) bool { return p.matches(a.Trusted) }
+
+func (p Peer) matches(list []string) bool {
+	return slices.ContainsFunc(list, func(s string) bool {
+		group, isGroup := strings.CutPrefix(s, "@")
+		return s == "*" || s == p.User || isGroup && slices.Contains(p.Groups, group)
+	})
+}
+
+// PeerOf asks the kernel who is at the other end of a Unix socket.
+func PeerOf(conn *net.UnixConn) (Peer, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return Peer{}, err
+	}
+	var cred *unix.Ucred
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return Peer{}, fmt.Errorf("ask who connects: %w", err)
+	}
+	return Lookup(int(cred.Uid), int(cred.Gid), int(cred.Pid)), nil
+}
+
+// Lookup finds the names of a user. Those that cannot be found are numbers.
+func Lookup(uid, gid, pid int) Peer {
+	p := Peer{UID: uid, GID: gid, PID: pid, User: strconv.Itoa(uid), Group: groupName(strconv.Itoa(gid))}
+	p.Groups = []string{p.Group}
+	u, err := user.LookupId(p.User)
+	if err != nil {
+		return p
+	}
+	p.User = u.Username
+	ids, err := u.GroupIds()
+	if err != nil {
+		return p
+	}
+	for _, id := range ids {
+		if g := groupName(id); !slices.Contains(p.Groups, g) {
+			p.Groups = append(p.Groups, g)
+		}
+	}
+	return p
+}
+
+func groupName(id string) string {
+	if g, err := user.LookupGroupId(id); err == nil {
+		return g.Name
+	}
+	return id
+}

@@ -1,0 +1,111 @@
+package sessions
+
+import (
+	"errors"
+	"io"
+	"strings"
+
+	"troupe/messages/workerproto"
+	"troupe/storage/addition"
+	"troupe/storage/derivation"
+	"troupe/storage/nixhash"
+	"troupe/storage/storepath"
+	"troupe/storage/validity"
+)
+
+// adder adds for this client: what it adds is kept while the client is there.
+func (c *connection) adder() *addition.Adder {
+	return &addition.Adder{Layout: c.p.s.Layout, DB: c.p.s.DB, Trust: c.p.settings.Load().Trust, Keep: c.keep}
+}
+
+// committed makes paths durable, so that the client may be told.
+func (c *connection) committed(a *addition.Adder, err error, paths ...storepath.Path) error {
+	if err != nil {
+		return err
+	}
+	return a.Commit(c.ctx, paths...)
+}
+
+func (c *connection) addToStore(q *workerproto.AddToStore, b io.Reader) (workerproto.Reply, error) {
+	a := c.adder()
+	o := addition.Object{Name: q.Name, Method: q.Method, Algorithm: q.Algorithm, References: q.References, Repair: q.Repair && c.trusted}
+	var p storepath.Path
+	var err error
+	if q.Stream(c.d) == workerproto.StreamNAR && q.Method == storepath.Flat {
+		p, err = c.addOldFlat(a, o, b)
+	} else {
+		p, err = a.Add(c.ctx, o, b)
+	}
+	if err := c.committed(a, err, p); err != nil {
+		return nil, err
+	}
+	info, err := c.validInfo(p)
+	return &workerproto.AddedPath{Info: workerproto.ValidPathInfo(info)}, err
+}
+
+// addOldFlat adds a single file that comes as an archive.
+func (c *connection) addOldFlat(a *addition.Adder, o addition.Object, archive io.Reader) (p storepath.Path, err error) {
+	contents, end := io.Pipe()
+	unpacked := make(chan error, 1)
+	go func() {
+		err := unpackFile(archive, end)
+		end.CloseWithError(err)
+		unpacked <- err
+	}()
+	p, err = a.Add(c.ctx, o, contents)
+	contents.Close() // so that what unpacks goes on to its end
+	return p, errors.Join(err, <-unpacked)
+}
+
+func (c *connection) addText(q *workerproto.AddTextToStore) (workerproto.Reply, error) {
+	a := c.adder()
+	p, err := a.Add(c.ctx, addition.Object{Name: q.Name, Method: storepath.Text, Algorithm: nixhash.SHA256, References: q.References},
+		strings.NewReader(q.Text))
+	return &workerproto.Path{Path: p}, c.committed(a, err, p)
+}
+
+func (c *connection) addDerivation(d *derivation.Derivation) (storepath.Path, error) {
+	a := c.adder()
+	p, err := a.Derivation(c.ctx, d)
+	return p, c.committed(a, err, p)
+}
+
+func (c *connection) conditions(repair, dontCheckSigs bool) addition.Terms {
+	return addition.Terms{Trusted: c.trusted, CheckSigs: !dontCheckSigs, Repair: repair && c.trusted}
+}
+
+func (c *connection) addNar(q *workerproto.AddToStoreNar, b io.Reader) (workerproto.Reply, error) {
+	a := c.adder()
+	err := a.AddNar(c.ctx, validity.Info(q.Info), b, c.conditions(q.Repair, q.DontCheckSigs))
+	return &workerproto.Nothing{}, c.committed(a, err, q.Info.Path)
+}
+
+// addMany adds what comes in one stream, which has a layout of its own.
+func (c *connection) addMany(q *workerproto.AddMultipleToStore, b io.Reader) (workerproto.Reply, error) {
+	r := workerproto.NewReader(b)
+	left, err := r.Int()
+	if err != nil {
+		return nil, err
+	}
+	next := func() (addition.Item, error) {
+		if left == 0 {
+			return addition.Item{}, io.EOF
+		}
+		left--
+		info, err := workerproto.ReadPathInfo(r, c.d)
+		info.Ultimate = false // it was made elsewhere
+		return addition.Item{Info: validity.Info(info), Archive: r}, err
+	}
+	return &workerproto.Nothing{}, c.adder().AddMany(c.ctx, next, c.conditions(q.Repair, q.DontCheckSigs))
+}
+
+// modulo is the hash modulo of a derivation that is valid or given.
+func (p *Sessions) modulo(drv storepath.Path) (nixhash.Hash, error) {
+	p.hashing.Lock()
+	defer p.hashing.Unlock()
+	d, err := p.s.ReadDerivation(drv)
+	if err != nil {
+		return nixhash.Hash{}, err
+	}
+	return d.Modulo(p.s.Layout.Dir, p.hashes.Modulo)
+}

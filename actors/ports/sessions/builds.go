@@ -1,0 +1,204 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"troupe/messages"
+	"troupe/messages/workerproto"
+	"troupe/storage/storepath"
+)
+
+// targets are what a client wants, as the worker takes it.
+func (c *connection) targets(paths []workerproto.DerivedPath, mode workerproto.BuildMode) ([]messages.Target, error) {
+	targets := make([]messages.Target, len(paths))
+	for i, p := range paths {
+		if err := p.Supported(); err != nil {
+			return nil, err
+		}
+		targets[i] = messages.Target{Path: p.Path, Outputs: p.Outputs, Mode: modes[mode]}
+	}
+	if mode == workerproto.BuildRepair {
+		if err := c.refused("repair paths"); err != nil {
+			return nil, errors.New("repairing is not allowed because you are not in 'trusted-users'")
+		}
+	}
+	return targets, nil
+}
+
+var modes = map[workerproto.BuildMode]messages.Mode{
+	workerproto.BuildNormal: messages.Normal, workerproto.BuildCheck: messages.Check, workerproto.BuildRepair: messages.Repair,
+}
+
+// realise lets the session's actor make targets valid, and tells the client what
+// is done meanwhile. The error is that nothing was tried, or that the client is
+// gone.
+func (c *connection) realise(targets []messages.Target) (results []messages.Result, err error) {
+	request := c.p.requests.Add(1)
+	c.watchful(func(ctx context.Context) {
+		w := c.p.progress.watch(ctx, request, targets, c.out)
+		defer c.p.progress.drop(request)
+		c.p.out.Send(c.address, &messages.RealiseForClient{Request: request, Targets: targets, KeepGoing: c.keepGoing(), Terms: c.terms()})
+		select {
+		case a := <-c.answers:
+			c.p.out.Send(messages.Progress, &messages.SyncProgress{Request: request})
+			w.wait()
+			results = a.Results
+			if a.Refused != "" {
+				err = errors.New(a.Refused)
+			}
+		case <-ctx.Done():
+			err = errGone
+		}
+	})
+	return results, err
+}
+
+func (c *connection) buildPaths(q *workerproto.BuildPaths) (workerproto.Reply, error) {
+	targets, err := c.targets(q.Paths, q.Mode)
+	if err != nil {
+		return nil, err
+	}
+	results, err := c.realise(targets)
+	if err != nil {
+		return nil, err
+	}
+	return &workerproto.One{}, c.failure(targets, results)
+}
+
+// failure is what a client is told of a request that did not go well: the one
+// thing that failed, or that several did, each of which is told before.
+func (c *connection) failure(targets []messages.Target, results []messages.Result) error {
+	var failed []string
+	var errs []string
+	seen := map[messages.GoalKey]bool{}
+	for i, r := range results {
+		if r.Status.OK() || seen[targets[i].Key()] {
+			continue
+		}
+		seen[targets[i].Key()] = true
+		failed = append(failed, "'"+c.d.Dir.Join(targets[i].Path)+"'")
+		if r.Status != messages.Cancelled {
+			errs = append(errs, r.Error)
+		}
+	}
+	switch {
+	case len(failed) == 0:
+		return nil
+	case len(errs) == 1 && (len(failed) == 1 || !c.keepGoing()):
+		return errors.New(errs[0])
+	}
+	for _, e := range errs {
+		c.out.line(workerproto.LevelError, "\x1b[31;1merror:\x1b[0m "+e)
+	}
+	return fmt.Errorf("build of %s failed", strings.Join(failed, ", "))
+}
+
+func (c *connection) buildPathsWithResults(q *workerproto.BuildPathsWithResults) (workerproto.Reply, error) {
+	targets, err := c.targets(q.Paths, q.Mode)
+	if err != nil {
+		return nil, err
+	}
+	results, err := c.realise(targets)
+	if err != nil {
+		return nil, err
+	}
+	reply := &workerproto.KeyedBuildResults{}
+	for i, r := range results {
+		result, err := c.result(targets[i], r)
+		if err != nil {
+			return nil, err
+		}
+		reply.Results = append(reply.Results, workerproto.KeyedBuildResult{Path: q.Paths[i], Result: result})
+	}
+	return reply, nil
+}
+
+// result is a goal's as the protocol has it.
+func (c *connection) result(t messages.Target, r messages.Result) (workerproto.BuildResult, error) {
+	b := workerproto.BuildResult{Status: uint8(r.Status), Error: r.Error, NonDeterministic: r.Status == messages.NotDeterministic}
+	if r.Status == messages.Cancelled { // which is ours alone
+		b.Status = uint8(messages.MiscFailure)
+	}
+	if !t.IsBuild() {
+		return b, nil
+	}
+	if err := c.history(t.Path, r, &b); err != nil || !r.Status.OK() {
+		return b, err
+	}
+	hash, err := c.p.modulo(t.Path)
+	if err != nil {
+		return b, err
+	}
+	for _, o := range r.Outputs {
+		if t.Wants(o.Name) {
+			b.BuiltOutputs = append(b.BuiltOutputs, workerproto.Realisation{
+				ID: workerproto.DrvOutput{Hash: hash, Output: o.Name}, OutPath: o.Path})
+		}
+	}
+	return b, nil
+}
+
+// history adds when a build was made and what it used.
+func (c *connection) history(drv storepath.Path, r messages.Result, b *workerproto.BuildResult) error {
+	if r.Status != messages.Built && r.Status != messages.PermanentFailure {
+		return nil
+	}
+	last, ok, err := c.p.s.DB.LastBuild(drv)
+	if err != nil || !ok {
+		return err
+	}
+	b.TimesBuilt, b.Start, b.Stop = 1, last.Start.Unix(), last.Stop.Unix()
+	b.UserCPU, b.SystemCPU = &last.UserCPU, &last.SystemCPU
+	return nil
+}
+
+func (c *connection) ensurePath(q *workerproto.EnsurePath) (workerproto.Reply, error) {
+	targets := []messages.Target{{Path: q.Path}}
+	results, err := c.realise(targets)
+	if err != nil {
+		return nil, err
+	}
+	return &workerproto.One{}, c.failure(targets, results)
+}
+
+// buildDerivation builds a derivation that the client brings along. What an
+// input-addressed one makes cannot be checked without its inputs' derivations,
+// so that it takes trust; a fixed one says itself what it makes.
+func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerproto.Reply, error) {
+	d := &q.Derivation
+	if err := d.Supported(); err != nil {
+		return nil, err
+	}
+	path := q.Path
+	if !c.trusted {
+		if !d.IsFixed() {
+			return nil, errors.New("you are not privileged to build input-addressed derivations")
+		}
+		var err error
+		if path, err = c.addDerivation(d); err != nil {
+			return nil, err
+		}
+	}
+	release := c.p.s.Given.Put(path, d)
+	defer release()
+	targets := []messages.Target{{Path: path, Outputs: []string{messages.AllOutputs}, Mode: modes[q.Mode]}}
+	results, err := c.realise(targets)
+	if err != nil {
+		return nil, err
+	}
+	result, err := c.result(targets[0], results[0])
+	return &result, err
+}
+
+// missing is what building would take.
+func (c *connection) missing(q *workerproto.QueryMissing) (workerproto.Reply, error) {
+	targets, err := c.targets(q.Paths, workerproto.BuildNormal)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.p.s.Missing(targets, c.p.s.DB.Durable)
+	return &workerproto.Missing{WillBuild: m.Build, Unknown: m.Unknown}, err
+}

@@ -1,0 +1,203 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"troupe/messages"
+	"troupe/messages/workerproto"
+)
+
+// connection is one client.
+type connection struct {
+	p       *Sessions
+	conn    net.Conn
+	peer    Peer
+	address messages.Address // of the session's actor
+	d       workerproto.Dialect
+	r       *workerproto.Reader
+	out     *output
+	trusted bool
+	inside  bool                    // the actor is there
+	set     *workerproto.SetOptions // nil: nothing
+
+	ctx    context.Context // ends when the client is gone
+	cancel func()
+
+	admitted chan string // "", or why not
+	answers  chan *messages.ClientAnswered
+
+	mu      sync.Mutex // guards what follows
+	working bool       // an operation runs
+	last    bool       // the connection is closed when it ends
+	watch   chan error // of the watch for a hang-up that is under way, or nil
+}
+
+// errGone is a client that has hung up.
+var errGone = errors.New("the client is gone")
+
+// serve greets the client and performs its operations until it goes.
+func (c *connection) serve() error {
+	defer c.conn.Close()
+	defer c.cancel()
+	if err := c.greet(); err != nil {
+		return err
+	}
+	for {
+		op, err := c.next()
+		if err != nil {
+			return err
+		}
+		if err := c.operate(op); err != nil {
+			return err
+		}
+		if !c.rest() {
+			return nil
+		}
+	}
+}
+
+// greet shakes hands and asks the door.
+func (c *connection) greet() error {
+	access := c.p.settings.Load().Access
+	allowed := access.Allows(c.peer)
+	c.trusted = access.Trusts(c.peer)
+	if !allowed && !c.trusted {
+		return fmt.Errorf("user '%s' is not allowed to connect", c.peer.User)
+	}
+	trust := workerproto.NotTrusted
+	if c.trusted {
+		trust = workerproto.Trusted
+	}
+	if err := c.conn.SetDeadline(time.Now().Add(greetingTime)); err != nil {
+		return err
+	}
+	server := workerproto.Server{Dir: c.p.s.Layout.Dir, Version: workerproto.Newest, NixVersion: NixVersion, Trust: trust}
+	d, err := server.Accept(c.r, c.out.w)
+	if err != nil {
+		return err
+	}
+	if err := c.conn.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	c.d, c.out.d = d, d
+	refusal, err := c.admit()
+	if err != nil {
+		return err
+	}
+	c.out.begin()
+	if refusal != "" {
+		refused := errors.New(refusal)
+		return errors.Join(c.out.end(nil, refused), refused)
+	}
+	return c.out.end(&workerproto.Nothing{}, nil)
+}
+
+// greetingTime bounds the handshake: whoever has not said what he is gets no more
+// of a connection than that.
+const greetingTime = time.Minute
+
+// NixVersion is the version of Nix whose daemon this one stands in for. It is
+// what clients show, and decide by.
+const NixVersion = "2.34.8"
+
+// admit asks the door whether the client may have a session.
+func (c *connection) admit() (refusal string, err error) {
+	c.p.out.Send(messages.Door, &messages.ClientConnected{Session: c.address})
+	select {
+	case refusal = <-c.admitted:
+		c.inside = refusal == ""
+		return refusal, nil
+	case <-c.ctx.Done():
+		return "", c.ctx.Err()
+	}
+}
+
+// next awaits an operation.
+func (c *connection) next() (workerproto.Op, error) {
+	c.mu.Lock()
+	watch := c.watch
+	c.watch = nil
+	c.mu.Unlock()
+	if watch != nil {
+		if err := <-watch; err != nil {
+			return 0, errGone
+		}
+	}
+	op, err := c.r.ReadOp()
+	if errors.Is(err, io.EOF) {
+		return 0, errGone
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working = true
+	return op, err
+}
+
+// rest ends an operation; it reports whether there may be another.
+func (c *connection) rest() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working = false
+	return !c.last
+}
+
+// close ends the connection: when the operation under way is done or, with now,
+// at once.
+func (c *connection) close(now bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = true
+	if now || !c.working {
+		c.cancel()
+		c.conn.Close() // whatever is read or written fails
+	}
+}
+
+// operate reads one request, performs it and replies. An error means that the
+// connection is of no use any more.
+func (c *connection) operate(op workerproto.Op) error {
+	q, err := workerproto.DecodeRequest(c.r, op, c.d)
+	c.out.begin()
+	if err != nil {
+		return errors.Join(c.out.end(nil, err), err)
+	}
+	body := c.body(q)
+	reply, failure := c.perform(q, body)
+	if lost := body.finish(failure); lost != nil {
+		return errors.Join(c.out.end(nil, errors.Join(failure, lost)), lost)
+	}
+	if err := c.out.end(reply, failure); err != nil || failure != nil {
+		return err
+	}
+	if n, isDump := q.(*workerproto.NarFromPath); isDump {
+		return c.dump(n)
+	}
+	return nil
+}
+
+// watchful runs something that takes a while, and ends its context when the
+// client hangs up.
+func (c *connection) watchful(f func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	watch := make(chan error, 1)
+	c.mu.Lock()
+	if c.watch == nil {
+		c.watch = watch
+		go func() {
+			err := c.r.Await()
+			if err != nil {
+				c.cancel()
+			}
+			watch <- err
+		}()
+	}
+	c.mu.Unlock()
+	f(ctx)
+}

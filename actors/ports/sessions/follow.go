@@ -1,0 +1,136 @@
+package sessions
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"strings"
+
+	"troupe/messages/workerproto"
+)
+
+// follow tells the client of one build: that it began, what it writes, and that
+// it is over.
+func (w *watcher) follow(g *goal) {
+	defer w.following.Done()
+	drv := w.out.d.Dir.Join(g.drv)
+	id := w.out.start(workerproto.StartActivity{Level: workerproto.LevelInfo, Type: workerproto.ActBuild,
+		Text:   "building '" + drv + "'",
+		Fields: []workerproto.Field{workerproto.Text(drv), workerproto.Text(""), workerproto.Number(1), workerproto.Number(1)}})
+	defer w.out.stop(id)
+	log, err := w.logs.FollowLog(w.ctx, g.at, g.drv)
+	if err != nil {
+		w.out.line(workerproto.LevelDebug, err.Error())
+	} else {
+		b := builderLog{out: w.out, activity: id, nested: map[uint64]uint64{}}
+		b.copy(log)
+		log.Close() // it is only read
+	}
+	select {
+	case <-g.ended:
+	case <-w.ctx.Done():
+	}
+}
+
+// builderLog passes a builder's lines on. Lines that begin with "@nix" and a
+// JSON object are about activities of the builder's own.
+type builderLog struct {
+	out      *output
+	activity uint64
+	nested   map[uint64]uint64 // the builder's number of an activity to ours
+}
+
+// maxLine bounds a line; a longer one is cut in pieces.
+const maxLine = 64 << 10
+
+func (b *builderLog) copy(log io.Reader) {
+	lines := bufio.NewReaderSize(log, maxLine)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if len(line) > 0 {
+			b.line(bytes.TrimSuffix(line, []byte("\n")))
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			break
+		}
+	}
+	for _, id := range b.nested {
+		b.out.stop(id)
+	}
+}
+
+func (b *builderLog) line(line []byte) {
+	if object, ok := bytes.CutPrefix(line, []byte("@nix ")); ok && b.message(object) {
+		return
+	}
+	b.out.result(b.activity, workerproto.ResBuildLogLine, workerproto.Text(overwritten(string(line))))
+}
+
+// overwritten is a line as a terminal shows it: a carriage return goes back to
+// its beginning.
+func overwritten(line string) string {
+	line = strings.TrimSuffix(line, "\r")
+	if !strings.Contains(line, "\r") {
+		return line
+	}
+	var shown []byte
+	for part := range strings.SplitSeq(line, "\r") {
+		shown = append([]byte(part), shown[min(len(part), len(shown)):]...)
+	}
+	return string(shown)
+}
+
+// message is what a builder says in JSON. It reports whether it was understood.
+func (b *builderLog) message(object []byte) bool {
+	var m struct {
+		Action string
+		ID     uint64
+		Type   uint64
+		Level  uint64
+		Text   string
+		Msg    string
+		Phase  string
+		Fields []any
+	}
+	if json.Unmarshal(object, &m) != nil {
+		return false
+	}
+	switch m.Action {
+	case "setPhase":
+		b.out.result(b.activity, workerproto.ResSetPhase, workerproto.Text(m.Phase))
+	case "msg":
+		b.out.line(workerproto.Level(min(m.Level, uint64(workerproto.LevelVomit))), m.Msg)
+	case "start":
+		// Of activities, builders may only have downloads.
+		if workerproto.ActivityType(m.Type) == workerproto.ActFileTransfer {
+			b.nested[m.ID] = b.out.start(workerproto.StartActivity{Level: workerproto.Level(min(m.Level, uint64(workerproto.LevelVomit))),
+				Type: workerproto.ActFileTransfer, Text: m.Text, Fields: fields(m.Fields), Parent: b.activity})
+		}
+	case "stop":
+		if id, ok := b.nested[m.ID]; ok {
+			b.out.stop(id)
+			delete(b.nested, m.ID)
+		}
+	case "result":
+		if id, ok := b.nested[m.ID]; ok {
+			b.out.result(id, workerproto.ResultType(m.Type), fields(m.Fields)...)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// fields are numbers and texts; others are left out.
+func fields(list []any) (all []workerproto.Field) {
+	for _, v := range list {
+		switch v := v.(type) {
+		case float64:
+			all = append(all, workerproto.Number(uint64(v)))
+		case string:
+			all = append(all, workerproto.Text(v))
+		}
+	}
+	return all
+}

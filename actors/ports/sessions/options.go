@@ -1,0 +1,28 @@
+package sessions
+
+import (
+	"troupe/messages"
+	"troupe/messages/workerproto"
+)
+
+// setOptions takes what the client sets. What it may not set is not taken, and
+// said.
+func (c *connection) setOptions(q *workerproto.SetOptions) (workerproto.Reply, error) {
+	c.set = q
+	c.out.mu.Lock()
+	c.out.verbosity = q.Verbosity
+	c.out.mu.Unlock()
+	_, warnings := c.p.settings.Load().Terms(q, c.trusted)
+	for _, w := range warnings {
+		c.out.warn(w)
+	}
+	return &workerproto.Nothing{}, nil
+}
+
+// terms are on what the client's builds are made, by the settings of now.
+func (c *connection) terms() messages.Terms {
+	terms, _ := c.p.settings.Load().Terms(c.set, c.trusted)
+	return terms
+}
+
+func (c *connection) keepGoing() bool { return c.set != nil && c.set.KeepGoing }

@@ -1,0 +1,147 @@
+// Package sessions is the port through which the daemon's clients come: it speaks
+// their protocol, answers what they only ask, and gives to a session's actor what
+// is decided or waited for.
+//
+// Each connection has a goroutine, which is all that an idle one costs. While the
+// worker is at work for it, a second one watches for a client that hangs up, and
+// others follow the logs of its builds.
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"troupe/actors/ports"
+	"troupe/messages"
+	"troupe/messages/workerproto"
+	"troupe/storage/addition"
+	"troupe/storage/gc"
+)
+
+// Settings are what the service's settings say about clients.
+type Settings struct {
+	Access Access
+	Trust  addition.Trust
+	// What collections keep beside what is needed.
+	KeepDerivations, KeepOutputs bool
+	// Terms are a client's terms by what it has set; nil is nothing. Warnings are
+	// for the client.
+	Terms func(set *workerproto.SetOptions, trusted bool) (terms messages.Terms, warnings []string)
+}
+
+// Sessions is the port.
+type Sessions struct {
+	out      ports.Outbox
+	s        ports.Services
+	settings atomic.Pointer[Settings]
+	progress *Progress
+	// Collector collects garbage for every client.
+	Collector *gc.Collector
+
+	hashing sync.Mutex // guards hashes
+	hashes  *addition.Adder
+
+	requests atomic.Uint64 // numbers of requests and of sessions
+	serving  sync.WaitGroup
+	drained  chan struct{}
+
+	mu          sync.Mutex // guards what follows
+	connections map[messages.Address]*connection
+}
+
+// New makes the port. What is watched is told to progress.
+func New(out ports.Outbox, s ports.Services, settings Settings, progress *Progress) *Sessions {
+	p := &Sessions{out: out, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{},
+		Collector: &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}, hashes: &addition.Adder{Layout: s.Layout, DB: s.DB}}
+	p.Configure(settings)
+	return p
+}
+
+// Configure changes the settings for clients that come from now on, and for what
+// others ask from now on.
+func (p *Sessions) Configure(s Settings) { p.settings.Store(&s) }
+
+// Handle takes one message.
+func (p *Sessions) Handle(m messages.Message) {
+	switch m := m.(type) {
+	case *messages.SessionOpened:
+		p.tell(m.Session, "")
+	case *messages.SessionRefused:
+		p.tell(m.Session, m.Reason)
+	case *messages.ClientAnswered:
+		if c := p.find(m.Session); c != nil {
+			c.answers <- m
+		}
+	case *messages.CloseConnection:
+		if c := p.find(m.Session); c != nil {
+			c.close(m.Now)
+		}
+	case *messages.Drained:
+		close(p.drained)
+	default:
+		panic(fmt.Sprintf("sessions: unexpected %v", m))
+	}
+}
+
+func (p *Sessions) tell(at messages.Address, refusal string) {
+	if c := p.find(at); c != nil {
+		c.admitted <- refusal
+	}
+}
+
+func (p *Sessions) find(at messages.Address) *connection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.connections[at]
+}
+
+// Serve speaks with one client until it goes; it closes the connection. peer is
+// who the client is.
+func (p *Sessions) Serve(conn net.Conn, peer Peer) {
+	p.serving.Add(1)
+	defer p.serving.Done()
+	c := p.open(conn, peer)
+	if err := c.serve(); err != nil && !isHangUp(err) {
+		p.s.Log.Debug().Err(err).Str("session", string(c.address)).Str("user", peer.User).Msg("connection ends")
+	}
+	p.mu.Lock()
+	delete(p.connections, c.address)
+	p.mu.Unlock()
+	if c.inside {
+		p.out.Send(c.address, &messages.ClientGone{})
+	}
+}
+
+func (p *Sessions) open(conn net.Conn, peer Peer) *connection {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &connection{p: p, conn: conn, peer: peer, address: messages.Address(fmt.Sprintf("session/%d", p.requests.Add(1))),
+		r: workerproto.NewReader(conn), out: newOutput(conn), ctx: ctx, cancel: cancel,
+		admitted: make(chan string, 1), answers: make(chan *messages.ClientAnswered, 1)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.connections[c.address] = c
+	return c
+}
+
+// isHangUp reports whether an error is a client that went away, as clients do.
+func isHangUp(err error) bool {
+	return errors.Is(err, errGone) || errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
+}
+
+// Drain lets nobody in any more, and returns when all connections have ended,
+// those that build after patience at the latest.
+func (p *Sessions) Drain(patience time.Duration) {
+	p.out.Send(messages.Door, &messages.Drain{Patience: patience})
+	<-p.drained
+	p.mu.Lock()
+	for _, c := range p.connections { // they never came in
+		c.close(true)
+	}
+	p.mu.Unlock()
+	p.serving.Wait()
+}

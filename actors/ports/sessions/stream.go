@@ -1,0 +1,40 @@
+package sessions
+
+import (
+	"io"
+
+	"troupe/messages/workerproto"
+)
+
+// body is the stream that follows a request.
+type body struct {
+	io.Reader // nil where there is none
+	framed    *workerproto.Framed
+	aligned   bool // where it ends is known even if it is not read to its end
+}
+
+// body is what follows a request's arguments.
+func (c *connection) body(q workerproto.Request) *body {
+	switch q.Stream(c.d) {
+	case workerproto.StreamFramed:
+		f := workerproto.NewFramed(c.r)
+		return &body{Reader: f, framed: f, aligned: true}
+	case workerproto.StreamPull:
+		return &body{Reader: workerproto.NewPull(c.r, c.out.w)}
+	case workerproto.StreamNAR:
+		return &body{Reader: c.r}
+	}
+	return &body{aligned: true}
+}
+
+// finish skips what was not read. The error is that nobody knows where the next
+// request begins.
+func (b *body) finish(failure error) error {
+	if b.framed != nil {
+		return b.framed.Drain()
+	}
+	if failure != nil && !b.aligned {
+		return failure
+	}
+	return nil
+}

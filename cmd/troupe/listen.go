@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/coreos/go-systemd/v22/activation"
+)
+
+// socketPath is where the daemon listens.
+func (c *daemonCmd) socketPath(s *session) string {
+	if c.Socket != "" {
+		return c.Socket
+	}
+	return daemonSocket(s.location, os.LookupEnv)
+}
+
+// daemonSocket is where clients of Nix look for it.
+func daemonSocket(l location, env func(string) (string, bool)) string {
+	return setOr(env, "NIX_DAEMON_SOCKET_PATH", filepath.Join(l.StateDir, "daemon-socket", "socket"))
+}
+
+// listen takes the sockets that systemd gives, or makes one.
+func (c *daemonCmd) listen(s *session) ([]net.Listener, error) {
+	given, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("take sockets from systemd: %w", err)
+	}
+	if len(given) > 0 {
+		return given, nil
+	}
+	l, err := listenAt(c.socketPath(s))
+	if err != nil {
+		return nil, err
+	}
+	return []net.Listener{l}, nil
+}
+
+// listenAt makes a socket that everybody may connect to: who may do what is
+// decided by who it is. It gets its name only when clients can come, and takes the
+// name of one that nobody listens at.
+func listenAt(path string) (net.Listener, error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make socket: %w", err)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, hinted(fmt.Errorf("listen at '%s': a daemon listens there already", path), "troupe daemon --socket FILE listens elsewhere")
+	}
+	hidden := filepath.Join(dir, fmt.Sprintf(".%d", os.Getpid()))
+	if err := os.Remove(hidden); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("make socket: %w", err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("make socket: %w", err)
+	}
+	l.SetUnlinkOnClose(false)
+	err = os.Chmod(hidden, 0o666)
+	if err == nil {
+		err = os.Rename(hidden, path)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make socket: %w", err), l.Close(), os.Remove(hidden))
+	}
+	return &namedListener{l, path}, nil
+}
+
+// namedListener removes its name when it is closed.
+type namedListener struct {
+	*net.UnixListener
+	path string
+}
+
+func (l *namedListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
+func (l *namedListener) Close() error {
+	return errors.Join(os.Remove(l.path), l.UnixListener.Close())
+}

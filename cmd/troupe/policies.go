@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"troupe/actors/ports"
+	"troupe/cmd/troupe/config"
+	"troupe/sandbox"
+)
+
+// policies turn settings into what ports build by: the service's own, and those
+// of clients that want it otherwise.
+type policies struct {
+	location location
+	userns   bool
+	own      []sandbox.HostPath
+	now      atomic.Pointer[current]
+}
+
+// current are the service's settings, and the policy that they make.
+type current struct {
+	settings config.Settings
+	policy   ports.BuildPolicy
+}
+
+// set changes the service's own settings for builds that begin from now on.
+func (p *policies) set(c config.Settings) error {
+	policy, err := p.make(c)
+	if err == nil {
+		p.now.Store(&current{c, policy})
+	}
+	return err
+}
+
+func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
+	policy := ports.BuildPolicy{Sandbox: sandboxPolicy(c, p.location, p.userns), Cores: c.Cores, BuildDir: buildDir(c, p.location),
+		KeepFailed: c.KeepFailed, KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}
+	policy.Sandbox.Own = p.own
+	var err error
+	policy.Builtin, err = builtinPolicy(c)
+	return policy, err
+}
+
+// of implements [ports.Services.PolicyOf]; changes are lines of nix.conf.
+func (p *policies) of(changes string) (ports.BuildPolicy, error) {
+	now := p.now.Load()
+	if changes == "" {
+		return now.policy, nil
+	}
+	c := now.settings
+	for line := range strings.Lines(changes) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " = ")
+		if err := c.Set(name, value); err != nil {
+			return ports.BuildPolicy{}, fmt.Errorf("the client's settings: %w", err)
+		}
+	}
+	return p.make(c)
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"troupe/cmd/troupe/config"
+	"troupe/messages"
+	"troupe/messages/workerproto"
+)
+
+// clientTerms turns what a client of the daemon sets into its terms. What it may
+// not set, or what is not known, it is told of.
+func clientTerms(own config.Settings, set *workerproto.SetOptions, trusted bool) (messages.Terms, []string) {
+	if set == nil {
+		return messages.Terms{Limits: limits(own)}, nil
+	}
+	t := termsReader{own: own, now: own, trusted: trusted, changed: map[string]string{}}
+	t.set("keep-failed", strconv.FormatBool(set.KeepFailed))
+	t.set("cores", strconv.FormatUint(set.BuildCores, 10))
+	t.set("max-silent-time", strconv.FormatUint(set.MaxSilentTime, 10))
+	for _, name := range slices.Sorted(maps.Keys(set.Overrides)) {
+		t.override(name, set.Overrides[name])
+	}
+	return messages.Terms{Limits: limits(t.now), Settings: t.text()}, t.warnings
+}
+
+type termsReader struct {
+	own, now config.Settings
+	trusted  bool
+	changed  map[string]string
+	warnings []string
+}
+
+// set takes a value that differs from the service's own.
+func (t *termsReader) set(name, value string) {
+	before := t.now
+	switch err := t.now.Set(name, value); {
+	case errors.Is(err, config.ErrUnknown):
+		t.warn("ignoring the client-specified setting '%s', because it is not known", name)
+	case err != nil:
+		t.warn("ignoring the client-specified setting '%s': %v", name, err)
+	case reflect.DeepEqual(before, t.now):
+		delete(t.changed, name)
+	default:
+		t.changed[name] = value
+	}
+}
+
+func (t *termsReader) warn(format string, args ...any) {
+	t.warnings = append(t.warnings, fmt.Sprintf(format, args...))
+}
+
+// anybodyMay are settings that the untrusted may change.
+var anybodyMay = []string{"build-timeout", "timeout", "build-max-silent-time", "max-silent-time", "build-poll-interval", "connect-timeout"}
+
+func (t *termsReader) override(name, value string) {
+	switch {
+	case name == "experimental-features", name == "extra-experimental-features", name == "ssh-auth-sock":
+		// the daemon's own count
+	case name == "plugin-files":
+		t.warn("ignoring the client-specified setting 'plugin-files': plugins are not for a daemon to load")
+	case name == "max-jobs", name == "build-max-jobs":
+		// there is one number for all clients
+	case name == "builders" && value == "":
+	case config.IsDaemons(name):
+		t.denied(name, "is the daemon's own")
+	case t.trusted || slices.Contains(anybodyMay, name):
+		t.set(name, value)
+	case name == "substituters" || name == "extra-substituters":
+		t.substituters(name, value)
+	default:
+		if same := t.now; same.Set(name, value) == nil && reflect.DeepEqual(same, t.now) {
+			return // it is so already
+		}
+		t.denied(name, "is restricted and you are not a trusted user")
+	}
+}
+
+func (t *termsReader) denied(name, why string) {
+	t.warn("ignoring the client-specified setting '%s', because it %s", name, why)
+}
+
+// substituters are those that somebody who is trusted has allowed.
+func (t *termsReader) substituters(name, value string) {
+	allowed := slices.Concat(t.own.Substituters, t.own.TrustedSubstituters)
+	var kept []string
+	for _, s := range strings.Fields(value) {
+		if slices.Contains(allowed, s) || slices.Contains(allowed, s+"/") || slices.Contains(allowed, strings.TrimSuffix(s, "/")) {
+			kept = append(kept, s)
+		} else {
+			t.warn("ignoring untrusted substituter '%s', you are not a trusted user.\nRun `man nix.conf` for more information on the `substituters` configuration option.", s)
+		}
+	}
+	t.set(name, strings.Join(kept, " "))
+}
+
+// text are the settings that differ, as lines of nix.conf sorted by name.
+func (t *termsReader) text() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(t.changed)) {
+		if name != "max-silent-time" && name != "timeout" { // these are limits
+			fmt.Fprintf(&b, "%s = %s\n", name, t.changed[name])
+		}
+	}
+	return b.String()
+}
