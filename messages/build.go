@@ -27,6 +27,7 @@ type BuildPrepared struct {
 	Log string
 	// Contained says that nothing of the builder can outlive its first process.
 	Contained bool
+	Warnings  []string `json:",omitempty"` // of what the derivation asks for and does not get
 }
 
 // BuildNotPrepared says why the builder cannot run.

@@ -19,6 +19,12 @@ type GoalWanted struct {
 	Requests []uint64
 }
 
+// GoalWarned is something that a person should know of a build.
+type GoalWarned struct {
+	Goal Address
+	Text string
+}
+
 // SyncProgress is heard after all that was told before it: a client sees the end
 // of its builds before the answer. From the sessions port to progress.
 type SyncProgress struct{ Request uint64 }
@@ -68,11 +74,13 @@ func (w Wait) String() string {
 func (*GoalChanged) message()  {}
 func (*GoalLine) message()     {}
 func (*SyncProgress) message() {}
+func (*GoalWarned) message()   {}
 func (*GoalWanted) message()   {}
 func (*GoalEnded) message()    {}
 
 func (m *GoalChanged) String() string  { return line(m) }
 func (m *GoalLine) String() string     { return line(m) }
 func (m *SyncProgress) String() string { return line(m) }
+func (m *GoalWarned) String() string   { return line(m) }
 func (m *GoalWanted) String() string   { return line(m) }
 func (m *GoalEnded) String() string    { return line(m) }

@@ -19,7 +19,7 @@ var all = []Message{
 	&StartChild{}, &KillChild{}, &ChildOutput{}, &EOF{}, &BuilderExited{},
 	&Launch{}, &ProcessStarted{}, &ProcessFailed{}, &ProcessExited{}, &KillProcess{},
 	&StartTimer{}, &CancelTimer{}, &TimerFired{},
-	&GoalChanged{}, &GoalWanted{}, &SyncProgress{}, &GoalLine{}, &GoalEnded{},
+	&GoalChanged{}, &GoalWanted{}, &GoalWarned{}, &SyncProgress{}, &GoalLine{}, &GoalEnded{},
 	&ClientConnected{}, &SessionOpened{}, &SessionRefused{}, &RealiseForClient{}, &ClientAnswered{}, &ClientGone{}, &SessionEnded{},
 	&CloseConnection{}, &Drain{}, &Drained{}, &FinishUp{}, &CutOff{},
 }

@@ -70,10 +70,13 @@ func (c *Child) Step(m messages.Message) []host.Effect {
 		return c.onOutput(m)
 	case *messages.EOF:
 		c.expect(m, running, killing)
-		if c.state == running {
-			c.become(closed)
+		if c.state != running {
+			return nil
 		}
-		return nil
+		// As in Nix, a builder that nobody can hear has no business any more. One
+		// that has ended is not harmed.
+		c.become(closed)
+		return []host.Effect{host.Send{To: messages.Process, Msg: &messages.KillProcess{Build: c.build}}}
 	case *messages.TimerFired:
 		return c.onTimer(m)
 	case *messages.KillChild:

@@ -16,7 +16,7 @@ running   ChildOutput     running   goal: ChildOutput
 running   ChildOutput     killing   the same, process: KillProcess (log too long)
 running   TimerFired      running   clock: StartTimer for what is left of the silence
 running   TimerFired      killing   process: KillProcess (silent or running too long)
-running   EOF             closed
+running   EOF             closed    process: KillProcess (nobody hears it any more)
 running   KillChild       killing   process: KillProcess
 closed    TimerFired      killing   process: KillProcess (total), or nothing (silence)
 closed    KillChild       killing   process: KillProcess

@@ -67,7 +67,11 @@ func (g *Derivation) onPrepared(m *messages.BuildPrepared) []host.Effect {
 		return g.discard(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
 	}
 	g.log, g.inputs, g.dirty = m.Log, nil, !m.Contained
-	return append(g.enter(building),
+	var out []host.Effect
+	for _, w := range m.Warnings {
+		out = append(out, host.Send{To: messages.Progress, Msg: &messages.GoalWarned{Goal: g.self, Text: w}})
+	}
+	return append(append(out, g.enter(building)...),
 		host.Spawn{Actor: g.child(), Kind: KindChild},
 		host.Send{To: g.child(), Msg: &messages.StartChild{Goal: g.self, Build: g.self, Limits: g.terms.Limits}})
 }

@@ -95,17 +95,15 @@ func (g *Derivation) report(r messages.Result, provisional []storepath.Path) []h
 // ended says whether what is valid, or known to fail, ends the goal.
 func (g *Derivation) ended(m *messages.PathsQueried) (messages.Result, bool) {
 	valid := g.valid(m)
-	if g.target.Mode == messages.Check {
-		if len(valid) < len(g.recipe.Outputs) {
-			return messages.Result{Status: messages.MiscFailure, Error: fmt.Sprintf(
-				"some outputs of '%s' are not valid, so checking is not possible", g.policy.StoreDir.Join(g.target.Path))}, true
-		}
-		return messages.Result{}, false
-	}
 	r := messages.Result{Status: messages.AlreadyValid, Outputs: valid}
 	all := len(valid) == len(g.recipe.Outputs)
 	wantsAll := slices.Contains(g.target.Outputs, messages.AllOutputs)
-	if all || (!wantsAll && r.Covers(g.target.Outputs)) {
+	wanted := all || !wantsAll && r.Covers(g.target.Outputs)
+	if g.target.Mode == messages.Check {
+		return messages.Result{Status: messages.MiscFailure, Error: fmt.Sprintf("some outputs of '%s' are not valid, so checking is not possible\n"+
+			"Hint: build it first, without --rebuild or --check", g.policy.StoreDir.Join(g.target.Path))}, !wanted
+	}
+	if wanted {
 		return r, true
 	}
 	for i, o := range g.recipe.Outputs {

@@ -50,6 +50,9 @@ type build struct {
 	options derivation.Options
 	inputs  []storepath.Path        // the closure
 	reused  map[storepath.Path]bool // outputs that are valid already and stay as they are
+	// redirected is where the builder makes outputs whose own place is taken: by
+	// a valid path, where there is no sandbox.
+	redirected map[storepath.Path]storepath.Path
 
 	busy   sync.Mutex // held while it is prepared, finished or discarded
 	runner runner
@@ -105,7 +108,7 @@ func (p *Builds) onPrepare(b *build, m *messages.PrepareBuild) messages.Message 
 	if err := p.make(b, m); err != nil {
 		return refusal(err)
 	}
-	return &messages.BuildPrepared{Log: buildlog.Path(p.s.Layout.LogDir, b.path), Contained: b.spec.Spaces.PID}
+	return &messages.BuildPrepared{Log: buildlog.Path(p.s.Layout.LogDir, b.path), Contained: b.spec.Spaces.PID, Warnings: b.options.Warnings}
 }
 
 // inputError is a failure that is the derivation's fault.
@@ -164,8 +167,19 @@ func (p *Builds) clean(b *build, failed bool) {
 		_, err := localstore.Remove(b.places.Store)
 		p.warn(err, "remove sandbox")
 	}
-	if failed && b.places.Store == "" && b.drv != nil {
-		p.removeScratch(b)
+	if b.places.Store == "" && b.drv != nil {
+		p.removeRedirected(b)
+		if failed {
+			p.removeScratch(b)
+		}
+	}
+}
+
+// removeRedirected removes what was made again and not put in place.
+func (p *Builds) removeRedirected(b *build) {
+	for _, scratch := range b.redirected {
+		_, err := localstore.Remove(p.s.Layout.RealPath(scratch))
+		p.warn(err, "remove output that was made again")
 	}
 }
 
@@ -205,6 +219,11 @@ func (p *Builds) warn(err error, what string) {
 // keep moves the build directory out of the service's own, to where the person
 // who asked for it can look at it.
 func (p *Builds) keep(b *build) (string, error) {
+	if b.policy.BuildDir != p.s.Layout.BuildsDir() { // it was chosen by a person
+		dir := b.dir
+		b.dir = ""
+		return filepath.Join(dir, "build"), os.Chmod(dir, 0o755)
+	}
 	kept, err := os.MkdirTemp("", "nix-build-"+b.path.Name()+"-")
 	if err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,8 +9,10 @@ import (
 	"time"
 
 	"troupe/messages"
+	"troupe/storage/addition"
 	"troupe/storage/derivation"
 	"troupe/storage/localstore"
+	"troupe/storage/nixhash"
 	"troupe/storage/outputcheck"
 	"troupe/storage/references"
 	"troupe/storage/storepath"
@@ -91,6 +94,9 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 	if err := localstore.CheckOutput(out.real, b.user.UID); err != nil {
 		return &rejection{messages.OutputRejected, 0, err}
 	}
+	if err := localstore.Rewrite(out.real, b.rewrites()); err != nil {
+		return err
+	}
 	if out.Kind == derivation.Fixed {
 		if err := p.checkFixed(b, out); err != nil {
 			return err
@@ -107,6 +113,15 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 	return err
 }
 
+// rewrites turn what the builder called its outputs into what they are called.
+func (b *build) rewrites() map[string]string {
+	pairs := map[string]string{}
+	for final, scratch := range b.redirected {
+		pairs[scratch.HashPart()] = final.HashPart()
+	}
+	return pairs
+}
+
 // checkFixed compares a fixed output with the hash that was promised.
 func (p *Builds) checkFixed(b *build, out *made) error {
 	got, err := localstore.HashTree(out.real, out.Method, out.Algorithm)
@@ -116,9 +131,31 @@ func (p *Builds) checkFixed(b *build, out *made) error {
 	if got == out.Hash {
 		return nil
 	}
+	if b.mode == messages.Normal {
+		p.warn(p.keepUnexpected(b, out, got), "keep output with another hash")
+	}
 	return &rejection{messages.OutputRejected, messages.HashMismatch, fmt.Errorf(
 		"hash mismatch in fixed-output derivation '%s':\n  specified: %s\n     got:    %s",
 		p.s.Layout.Dir.Join(b.path), out.Hash.SRI(), got.SRI())}
+}
+
+// keepUnexpected makes what a fixed output turned out to be valid under the name
+// that it has by its hash: whoever corrects the hash need not fetch it again.
+func (p *Builds) keepUnexpected(b *build, out *made, got nixhash.Hash) error {
+	path, err := p.s.Layout.Dir.MakeFixed(out.Path.Name(), out.Method, got, nil, false)
+	if err != nil {
+		return err
+	}
+	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID}); err != nil {
+		return err
+	}
+	adder := addition.Adder{Layout: p.s.Layout, DB: p.s.DB}
+	ctx := context.Background() // nobody waits for a lock of what nobody knew
+	info := validity.Info{Path: path, CA: storepath.ContentAddress{Method: out.Method, Hash: got}.String()}
+	if err := adder.Take(ctx, out.real, info); err != nil {
+		return err
+	}
+	return adder.Commit(ctx, path)
 }
 
 // sortOutputs puts outputs after those that they refer to.
@@ -217,13 +254,26 @@ func (p *Builds) compare(b *build, outputs []*made) error {
 		if err != nil {
 			return err
 		}
-		if !ok {
-			return &validity.NotValidError{Path: o.Path}
-		}
-		if info.NarHash != o.NarHash {
-			return &rejection{messages.NotDeterministic, 0, fmt.Errorf("derivation '%s' may not be deterministic: output '%s' differs",
-				p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(o.Path))}
+		if ok && info.NarHash != o.NarHash { // only some may have been asked for
+			return p.differs(b, o)
 		}
 	}
 	return nil
+}
+
+// differs rejects a build that is not what is valid. To be looked at, it is put
+// beside that.
+func (p *Builds) differs(b *build, o *made) error {
+	text := fmt.Sprintf("derivation '%s' may not be deterministic: output '%s' differs", p.s.Layout.Dir.Join(b.path), p.s.Layout.RealPath(o.Path))
+	if b.policy.KeepFailed {
+		beside := p.s.Layout.RealPath(o.Path) + ".check"
+		if _, err := localstore.Remove(beside); err != nil {
+			return err
+		}
+		if err := localstore.Move(o.real, beside); err != nil {
+			return err
+		}
+		text += fmt.Sprintf(" from '%s'", beside)
+	}
+	return &rejection{messages.NotDeterministic, 0, errors.New(text)}
 }

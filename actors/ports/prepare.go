@@ -14,7 +14,9 @@ import (
 	"troupe/sandbox/environment"
 	"troupe/sandbox/linux"
 	"troupe/storage/buildlog"
+	"troupe/storage/derivation"
 	"troupe/storage/localstore"
+	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -42,10 +44,7 @@ func (p *Builds) make(b *build, m *messages.PrepareBuild) (err error) {
 	if err != nil {
 		return inputError{err}
 	}
-	if b.mode == messages.Check && !boxed {
-		return inputError{fmt.Errorf("'%s' can be checked only in a sandbox: without one its outputs would be where the valid ones are", dir.Join(b.path))}
-	}
-	if err := p.clearOutputs(b); err != nil {
+	if err := p.clearOutputs(b, boxed); err != nil {
 		return err
 	}
 	if err := p.makeDirs(b, boxed); err != nil {
@@ -62,24 +61,45 @@ func (p *Builds) make(b *build, m *messages.PrepareBuild) (err error) {
 
 // clearOutputs removes what lies at the outputs' places and is not valid: the
 // goal holds their locks.
-func (p *Builds) clearOutputs(b *build) error {
-	b.reused = map[storepath.Path]bool{}
-	if b.mode == messages.Check {
-		return nil
-	}
+func (p *Builds) clearOutputs(b *build, boxed bool) error {
+	b.reused, b.redirected = map[storepath.Path]bool{}, map[storepath.Path]storepath.Path{}
 	for _, o := range b.drv.Outputs {
 		valid, err := p.s.DB.Valid(o.Path)
 		if err != nil {
 			return err
 		}
-		if b.reused[o.Path] = valid; valid {
-			continue
+		b.reused[o.Path] = valid && b.mode == messages.Normal
+		if valid && !boxed {
+			if b.redirected[o.Path], err = p.otherPlace(b, o.Name); err != nil {
+				return err
+			}
 		}
-		if _, err := localstore.Remove(p.s.Layout.RealPath(o.Path)); err != nil {
-			return err
+		if place := b.place(o.Path); !valid || place != o.Path {
+			if _, err := localstore.Remove(p.s.Layout.RealPath(place)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// otherPlace is where an output is made whose own place is taken. It is Nix's
+// choice, and nobody else's.
+func (p *Builds) otherPlace(b *build, output string) (storepath.Path, error) {
+	var zero [32]byte
+	none, err := nixhash.FromBytes(nixhash.SHA256, zero[:])
+	if err != nil {
+		return storepath.Path{}, err
+	}
+	return p.s.Layout.Dir.Make("rewrite:"+b.path.Base()+":name:"+output, none, derivation.OutputPathName(b.drv.Name, output))
+}
+
+// place is the store path that the builder knows an output by.
+func (b *build) place(output storepath.Path) storepath.Path {
+	if other, ok := b.redirected[output]; ok {
+		return other
+	}
+	return output
 }
 
 // makeDirs makes the build directory, in one that only the service can enter,
@@ -108,7 +128,7 @@ func (b *build) hostBuild() string { return filepath.Join(b.dir, "build") }
 // scratch is where the builder leaves an output, as the host sees it.
 func (b *build) scratch(l localstore.Layout, output storepath.Path) string {
 	if b.places.Store == "" {
-		return l.RealPath(output)
+		return l.RealPath(b.place(output))
 	}
 	return filepath.Join(b.places.Store, output.Base())
 }
@@ -151,7 +171,7 @@ func (p *Builds) view(b *build, boxed bool) (environment.View, error) {
 	}
 	outputs := map[string]environment.Output{}
 	for _, o := range b.drv.Outputs {
-		outputs[o.Name] = environment.Output{Scratch: o.Path, Final: o.Path}
+		outputs[o.Name] = environment.Output{Scratch: b.place(o.Path), Final: o.Path}
 	}
 	cores := b.policy.Cores
 	if cores == 0 {

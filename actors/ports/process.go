@@ -70,7 +70,6 @@ func (p *Process) run(m *messages.Launch) {
 	p.builds.warn(b.runner.started(proc), "kill builder")
 	p.out.Send(m.Child, &messages.ProcessStarted{PID: proc.PID, At: p.out.Now()})
 	tail := p.pump(m.Child, b, proc)
-	p.out.Send(m.Child, &messages.EOF{})
 	exit := proc.Wait()
 	p.mu.Lock()
 	delete(p.running, m.Build)
@@ -101,7 +100,8 @@ func errnoOf(err error) error {
 	return err
 }
 
-// pump moves the output into the log until nobody can write any more.
+// pump moves the output into the log until nobody can write any more, says so,
+// and waits for the process.
 func (p *Process) pump(child messages.Address, b *build, proc *linux.Process) *tail {
 	t := newTail(b.policy.LogLines)
 	done := make(chan struct{})
@@ -127,6 +127,7 @@ func (p *Process) pump(child messages.Address, b *build, proc *linux.Process) *t
 			break
 		}
 	}
+	p.out.Send(child, &messages.EOF{})
 	<-done
 	p.builds.warn(proc.Output.Close(), "close builder's output")
 	return t

@@ -71,8 +71,8 @@ func TestOptionWords(t *testing.T) {
 		t.Errorf("a name twice: %v, %v", o.ExportReferencesGraph, err)
 	}
 	d.Env = map[string]string{structuredKey: `{"exportReferencesGraph":["x"]}`}
-	if o, err := d.Options("/nix/store"); err != nil || o.ExportReferencesGraph != nil {
-		t.Errorf("no object: %v, %v", o.ExportReferencesGraph, err)
+	if o, err := d.Options("/nix/store"); err != nil || o.ExportReferencesGraph != nil || len(o.Warnings) != 1 {
+		t.Errorf("no object: %v, %v, %v", o.ExportReferencesGraph, o.Warnings, err)
 	}
 }
 

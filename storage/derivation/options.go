@@ -1,6 +1,7 @@
 package derivation
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -26,6 +27,8 @@ type Options struct {
 	Rules map[string]outputcheck.Rules
 	// DiscardReferences are the outputs that are not scanned.
 	DiscardReferences map[string]bool
+	// Warnings are for people: what is said in a way that has no effect.
+	Warnings []string
 }
 
 // Options reads them from the environment, or from the attributes where those
@@ -192,7 +195,11 @@ func (r *optionReader) references(a attributes, name string) []outputcheck.Refer
 
 // structured reads what only structured attributes say in this way.
 func (r *optionReader) structured(d *Derivation, o *Options, a structuredAttributes) {
-	o.ExportReferencesGraph = r.structuredGraphs(a["exportReferencesGraph"])
+	graphs, set := a["exportReferencesGraph"]
+	if set && !bytes.HasPrefix(bytes.TrimSpace(graphs), []byte("{")) {
+		o.Warnings = append(o.Warnings, "'exportReferencesGraph' in structured attrs is not a JSON object, ignoring")
+	}
+	o.ExportReferencesGraph = r.structuredGraphs(graphs)
 	o.Rules = map[string]outputcheck.Rules{}
 	var checks map[string]structuredAttributes
 	r.object(a, "outputChecks", &checks)

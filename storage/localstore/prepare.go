@@ -23,6 +23,9 @@ func Prepare(l Layout, buildGroup string) error {
 	if err := checkStoreDir(l.RealStoreDir(), buildGroup, made); err != nil {
 		return err
 	}
+	if err := l.makeRootDirs(); err != nil {
+		return fmt.Errorf("make store: %w", readOnly(err))
+	}
 	if !exists(l.StagingDir()) { // which says that this was done
 		if err := errors.Join(flushName(l.RealStoreDir()), flushName(l.StateDir)); err != nil {
 			return fmt.Errorf("make store: %w", err)
@@ -34,6 +37,22 @@ func Prepare(l Layout, buildGroup string) error {
 		}
 	}
 	return nil
+}
+
+// makeRootDirs makes the directories in which programs of Nix expect to be able to
+// make roots and profiles, as Nix itself does.
+func (l Layout) makeRootDirs() error {
+	roots, profiles := filepath.Join(l.StateDir, "gcroots"), filepath.Join(l.StateDir, "profiles")
+	for _, dir := range []string{roots, profiles, filepath.Join(roots, "per-user"), filepath.Join(profiles, "per-user")} {
+		if err := makeDir(dir); err != nil {
+			return err
+		}
+	}
+	err := os.Symlink(profiles, filepath.Join(roots, "profiles"))
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }
 
 // CleanStaging removes what a crash left in the staging directory, among the

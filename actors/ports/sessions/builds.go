@@ -107,6 +107,9 @@ func (c *connection) buildPathsWithResults(q *workerproto.BuildPathsWithResults)
 	}
 	reply := &workerproto.KeyedBuildResults{}
 	for i, r := range results {
+		if r.Status == messages.Cancelled { // as it would read, it had failed by itself
+			continue
+		}
 		result, err := c.result(targets[i], r)
 		if err != nil {
 			return nil, err
@@ -119,9 +122,6 @@ func (c *connection) buildPathsWithResults(q *workerproto.BuildPathsWithResults)
 // result is a goal's as the protocol has it.
 func (c *connection) result(t messages.Target, r messages.Result) (workerproto.BuildResult, error) {
 	b := workerproto.BuildResult{Status: uint8(r.Status), Error: r.Error, NonDeterministic: r.Status == messages.NotDeterministic}
-	if r.Status == messages.Cancelled { // which is ours alone
-		b.Status = uint8(messages.MiscFailure)
-	}
 	if !t.IsBuild() {
 		return b, nil
 	}
@@ -188,6 +188,9 @@ func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerprot
 	results, err := c.realise(targets)
 	if err != nil {
 		return nil, err
+	}
+	if results[0].Status == messages.Cancelled {
+		return nil, errors.New(results[0].Error)
 	}
 	result, err := c.result(targets[0], results[0])
 	return &result, err

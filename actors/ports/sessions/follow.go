@@ -93,7 +93,8 @@ func (b *builderLog) message(object []byte) bool {
 		Phase  string
 		Fields []any
 	}
-	if json.Unmarshal(object, &m) != nil {
+	if err := json.Unmarshal(object, &m); err != nil {
+		b.out.warn("Unable to handle a JSON message from the derivation builder: " + err.Error())
 		return false
 	}
 	switch m.Action {

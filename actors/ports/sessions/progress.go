@@ -54,6 +54,8 @@ func (p *Progress) Hear(m messages.Message) {
 		p.changed(p.goal(m.Goal), m)
 	case *messages.GoalEnded:
 		p.ended(p.goal(m.Goal), m)
+	case *messages.GoalWarned:
+		p.each(p.goal(m.Goal), func(w *watcher) { w.warn(m.Text) })
 	case *messages.SyncProgress:
 		p.forget(m.Request)
 	}

@@ -136,6 +136,12 @@ func (w *watcher) seeEnd(g *goal) {
 	}
 }
 
+func (w *watcher) warn(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.post(func() { w.out.warn(text) })
+}
+
 // keyOf is the key in a goal's address, which may be numbered.
 func keyOf(at messages.Address) messages.GoalKey {
 	key, _, _ := strings.Cut(string(at), "~")
