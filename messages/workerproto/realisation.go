@@ -42,9 +42,6 @@ func ParseDrvOutput(s string) (o DrvOutput, err error) {
 	return o, nil
 }
 
-// shownText is the beginning of a string for an error.
-func shownText(s string) string { return s[:min(len(s), 120)] }
-
 // Realisation says where an output lies.
 type Realisation struct {
 	ID         DrvOutput
