@@ -99,10 +99,12 @@ func ParseRealisation(s string) (r Realisation, err error) {
 			return r, fmt.Errorf("parse realisation '%v': dependentRealisations: '%s' has no path", r.ID, id)
 		}
 	}
-	r.OutPath, r.Dependent = j.OutPath, j.Dependent
-	r.Signatures = sortedSet(j.Signatures, strings.Compare)
-	if len(r.Dependent) == 0 {
-		r.Dependent = nil
+	r.OutPath = j.OutPath
+	if len(j.Dependent) > 0 {
+		r.Dependent = j.Dependent
+	}
+	if len(j.Signatures) > 0 {
+		r.Signatures = sortedSet(j.Signatures, strings.Compare)
 	}
 	return r, nil
 }
