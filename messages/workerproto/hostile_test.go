@@ -9,67 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
-
-// TestHello holds both sides against the bytes of the newest versions, which no
-// captured session has.
-func TestHello(t *testing.T) {
-	client := wire(0x6e697863, 0x127, 2, RealisationWithPath, "x", 1, 3, 1)
-	server := wire(0x6478696f, 0x126, 2, DeleteReferrers, RealisationWithPath, "2.35.2", 2)
-	c, r, w := converse(client)
-	d, err := Server{Dir: dir, Version: Newest, Features: []string{RealisationWithPath, DeleteReferrers}, NixVersion: "2.35.2", Trust: NotTrusted}.Accept(r, w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := in(38, RealisationWithPath)
-	if !reflect.DeepEqual(d, want) || !bytes.Equal(c.sent.Bytes(), server) {
-		t.Errorf("server: %v, %q", d, c.sent.Bytes())
-	}
-	c, r, w = converse(server)
-	peer, err := Client{Dir: dir, Version: 0x127, Features: []string{"x", RealisationWithPath}}.Connect(r, w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(peer, Peer{want, "2.35.2", NotTrusted}) {
-		t.Errorf("client: %v", peer)
-	}
-	if err := same(c.sent.Bytes(), wire(0x6e697863, 0x127, 2, RealisationWithPath, "x", 0, 0)); err != nil {
-		t.Errorf("client: %v", err)
-	}
-}
-
-// TestHelloRefuses names what is wrong with a peer.
-func TestHelloRefuses(t *testing.T) {
-	for _, c := range []struct {
-		sent []byte
-		want string
-	}{
-		{nil, "read hello: magic number: unexpected EOF"},
-		{wire(0x6e697864, 0x126), "read hello: protocol mismatch: magic number 0x6e697864"},
-		{wire(0x6e697863), "read hello: version: unexpected EOF"},
-		{wire(0x6e697863, 0x111), "read hello: protocol version 1.17 is too old, 1.18 is needed"},
-		{wire(0x6e697863, 0), "read hello: protocol version 0.0 is not supported, its major is not 1"},
-		{wire(0x6e697863, 0x226), "read hello: protocol version 2.38 is not supported, its major is not 1"},
-		{wire(0x6e697863, 0x10126), "read hello: 0x10126 is no protocol version"},
-		{wire(0x6e697863, uint64(1<<64-1)), "read hello: 0xffffffffffffffff is no protocol version"},
-		{wire(0x6e697863, 0x126, uint64(1<<64-1)), "read hello: features: a list of 18446744073709551615 items: the message is too large"},
-		{wire(0x6e697863, 0x126, 1025), "read hello: features: 1025 entries, more than 1024"},
-		{wire(0x6e697863, 0x122, 0), "read hello: reserve space: unexpected EOF"},
-	} {
-		_, r, w := converse(c.sent)
-		_, err := Server{Dir: dir, Version: Newest}.Accept(r, w)
-		if err == nil || err.Error() != c.want {
-			t.Errorf("%q: %v, want %s", c.sent, err, c.want)
-		}
-	}
-	_, r, w := converse(wire(0x6e697863, 0x111))
-	_, err := Server{Version: Newest}.Accept(r, w)
-	var version *VersionError
-	if !errors.As(err, &version) || version.Got != 0x111 {
-		t.Errorf("the error is %T", err)
-	}
-}
 
 // TestRefusals: what a hostile client may send, and what is said to it.
 func TestRefusals(t *testing.T) {
@@ -106,6 +48,7 @@ func TestRefusals(t *testing.T) {
 		{wire(39, a, "", "00"), `read AddToStoreNar: nar hash: parse hash "00": wrong length for algorithm 'sha256'`},
 		{wire(39, a, "", hex0, 0, huge), "read AddToStoreNar: registration time: 18446744073709551615 is out of range"},
 		{wire(42, "{}"), "read RegisterDrvOutput: realisation: parse realisation: '' names no output of a derivation"},
+		{wire(42, `{"id":"sha256:`+hex0+`!out"}`), "read RegisterDrvOutput: realisation: parse realisation 'sha256:" + hex0 + "!out': it has no outPath"},
 		{wire(42, strings.Repeat("[", 1<<20)), "read RegisterDrvOutput: realisation: parse realisation: invalid character '[' exceeded max depth"},
 	} {
 		r := NewReader(bytes.NewReader(c.sent))
@@ -116,6 +59,75 @@ func TestRefusals(t *testing.T) {
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%.100q: %v, want %s", c.sent, err, c.want)
 		}
+	}
+}
+
+// TestLenience: what peers are forgiven, and how it is understood.
+func TestLenience(t *testing.T) {
+	for _, c := range []struct {
+		d    Dialect
+		sent []byte
+		want Request
+	}{
+		{in(38), wire(19, 2, 0, 0, 20, 1, 0, 0, 9, 5, 5, 1, 1, 0), &SetOptions{KeepFailed: true, Verbosity: LevelVomit, MaxBuildJobs: 1,
+			BuildVerbosity: LevelVomit, BuildCores: 1, UseSubstitutes: true, Overrides: map[string]string{}}},
+		{in(24), wire(7, "a", 0, 0, "sha1"), &AddToStore{Name: "a", Method: storepath.NAR, Algorithm: nixhash.SHA256}},
+		{in(38), wire(20, 0, 0, 0, 0, 1, 2, 3), &CollectGarbage{}},
+	} {
+		var got Request
+		err := wholly(c.sent, func(r *Reader) error {
+			op, err := r.ReadOp()
+			if err == nil {
+				got, err = DecodeRequest(r, op, c.d)
+			}
+			return err
+		})
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("read %+v, %v, want %+v", got, err, c.want)
+		}
+	}
+}
+
+// TestBoundIsForEachMessage: a long conversation is not a long message.
+func TestBoundIsForEachMessage(t *testing.T) {
+	one := wire(1, a)
+	r := NewReader(bytes.NewReader(bytes.Repeat(one, 100)))
+	r.SetLimit(int64(len(one)))
+	for range 100 {
+		op, err := r.ReadOp()
+		if err == nil {
+			_, err = DecodeRequest(r, op, in(38))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestCannotBeSaid: what a dialect lacks is refused, not left out.
+func TestCannotBeSaid(t *testing.T) {
+	for _, c := range []struct {
+		d Dialect
+		q Request
+	}{
+		{in(38), &CollectGarbage{WholeStore: true}},
+		{in(38), &CollectGarbage{Referrers: true}},
+		{in(24), &AddToStore{Name: "a", Method: storepath.Git, Algorithm: nixhash.SHA1}},
+		{in(29), &BuildPaths{Paths: []DerivedPath{{Path: path(t, bDrv)}}}},
+		{in(29), &BuildPaths{Paths: []DerivedPath{{Path: path(t, bDrv), Through: []string{"out"}, Outputs: []string{"out"}}}}},
+	} {
+		err := WriteRequest(NewWriter(io.Discard), c.q, c.d)
+		var unsupported *UnsupportedError
+		if !errors.As(err, &unsupported) {
+			t.Errorf("%+v: %v", c.q, err)
+		}
+	}
+	if err := WriteReply(NewWriter(io.Discard), &Path{}, in(38)); err == nil {
+		t.Error("no path is written as a path")
+	}
+	_, err := ReadReply(NewReader(bytes.NewReader(wire(2))), &EnsurePath{}, in(38))
+	if err == nil || err.Error() != "read reply to EnsurePath: done: 2 instead of 1" {
+		t.Errorf("done twice: %v", err)
 	}
 }
 
@@ -142,15 +154,15 @@ func TestEveryCut(t *testing.T) {
 	}
 }
 
-// TestDerivedPathsThatOldVersionsLack: what cannot be said is refused, not
-// changed.
-func TestDerivedPathsThatOldVersionsLack(t *testing.T) {
-	for _, p := range []DerivedPath{{Path: path(t, bDrv)}, {Path: path(t, bDrv), Through: []string{"out"}, Outputs: []string{"out"}}} {
-		err := WriteRequest(NewWriter(io.Discard), &BuildPaths{Paths: []DerivedPath{p}}, in(29))
-		var unsupported *UnsupportedError
-		if !errors.As(err, &unsupported) {
-			t.Errorf("%v: %v", p, err)
-		}
+// TestDynamicDerivations are read where they can be said, and not supported.
+func TestDynamicDerivations(t *testing.T) {
+	r := NewReader(bytes.NewReader(wire(9, 1, bDrv+"!a!b", 0)))
+	op, err := r.ReadOp()
+	if err == nil {
+		_, err = DecodeRequest(r, op, in(29))
+	}
+	if want := "read BuildPaths: paths: '" + bDrv + "!a!b' has outputs of outputs in a version before 1.30"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 	p, err := ParseDerivedPath(dir, bDrv+"^out^b,a")
 	if err != nil || p.Format(dir) != bDrv+"!out!a,b" {

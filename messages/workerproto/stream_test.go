@@ -140,7 +140,8 @@ func TestIdleIsSmall(t *testing.T) {
 
 // TestWriterErrorSticks: the first error of the stream is the one that is told.
 func TestWriterErrorSticks(t *testing.T) {
-	w := NewWriter(&failing{after: 1})
+	dst := &failing{after: 1}
+	w := NewWriter(dst)
 	for range 3 * largeSize / 8 {
 		w.Int(1)
 	}
@@ -149,6 +150,9 @@ func TestWriterErrorSticks(t *testing.T) {
 	}
 	if err := w.Flush(); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("Flush: %v", err)
+	}
+	if dst.after != -1 {
+		t.Errorf("written to %d times after the error", -1-dst.after)
 	}
 }
 

@@ -218,6 +218,7 @@ func TestFramesOfOldVersions(t *testing.T) {
 		want  []byte
 	}{
 		{18, start, wire(0x6f6c6d67, "building...\n")},
+		{19, start, wire(0x6f6c6d67, "building...\n")},
 		{18, &StartActivity{}, nil},
 		{18, &Result{}, nil},
 		{18, &StopActivity{}, nil},
