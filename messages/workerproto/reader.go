@@ -184,7 +184,7 @@ func (r *Reader) Count(size uint64) (int, error) {
 }
 
 // NoLimit is for strings that are bounded by their message alone.
-const NoLimit = math.MaxInt64
+const NoLimit uint64 = math.MaxUint64
 
 // String reads a string of at most limit bytes. Memory grows as bytes come.
 func (r *Reader) String(limit uint64) (string, error) {

@@ -42,9 +42,6 @@ func ParseDrvOutput(s string) (o DrvOutput, err error) {
 	return o, nil
 }
 
-// shownText is the beginning of a string for an error.
-func shownText(s string) string { return s[:min(len(s), 120)] }
-
 // Realisation says where an output lies.
 type Realisation struct {
 	ID         DrvOutput
@@ -102,10 +99,12 @@ func ParseRealisation(s string) (r Realisation, err error) {
 			return r, fmt.Errorf("parse realisation '%v': dependentRealisations: '%s' has no path", r.ID, id)
 		}
 	}
-	r.OutPath, r.Dependent = j.OutPath, j.Dependent
-	r.Signatures = sortedSet(j.Signatures, strings.Compare)
-	if len(r.Dependent) == 0 {
-		r.Dependent = nil
+	r.OutPath = j.OutPath
+	if len(j.Dependent) > 0 {
+		r.Dependent = j.Dependent
+	}
+	if len(j.Signatures) > 0 {
+		r.Signatures = sortedSet(j.Signatures, strings.Compare)
 	}
 	return r, nil
 }

@@ -36,10 +36,12 @@ type noStream struct{}
 func (noStream) Stream(Dialect) Stream { return StreamNone }
 
 // DecodeRequest reads the arguments of an operation, whose opcode has been
-// read. The error is an [*UnknownOpError] or a [*DecodeError].
+// read. The error is an [*UnknownOpError] or a [*DecodeError]. Any operation is
+// taken in any version: Nix 2.8.0 sends QueryRealisation in every one, though it
+// came with 1.27.
 func DecodeRequest(r *Reader, op Op, d Dialect) (Request, error) {
 	known, ok := operations[op]
-	if !ok || !op.spoken(d.Version) {
+	if !ok {
 		return nil, &UnknownOpError{op}
 	}
 	q := known.make()
@@ -49,31 +51,10 @@ func DecodeRequest(r *Reader, op Op, d Dialect) (Request, error) {
 	return q, nil
 }
 
-// spoken reports whether an operation exists in a version. Newer servers take
-// the older operations too, but for one that another has replaced.
-func (o Op) spoken(v Version) bool {
-	switch o {
-	case OpQueryDerivationOutputMap:
-		return v.AtLeast(22)
-	case OpRegisterDrvOutput, OpQueryRealisation:
-		return v.AtLeast(27)
-	case OpAddMultipleToStore, OpAddBuildLog:
-		return v.AtLeast(32)
-	case OpBuildPathsWithResults:
-		return v.AtLeast(34)
-	case OpAddPermRoot:
-		return v.AtLeast(36)
-	}
-	return true
-}
-
 // WriteRequest writes an operation with its arguments; a stream is to follow as
 // [Request.Stream] says. The error says what cannot be said in the dialect; one
 // of the stream sticks to the writer.
 func WriteRequest(w *Writer, q Request, d Dialect) error {
-	if !q.Op().spoken(d.Version) {
-		return fmt.Errorf("write %v: %w", q.Op(), &UnsupportedError{fmt.Sprintf("version %v", d.Version)})
-	}
 	w.Int(uint64(q.Op()))
 	return write(w, d, q.Op().String(), q.walk)
 }
