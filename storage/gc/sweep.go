@@ -202,6 +202,7 @@ func (s *sweep) unregister(batch []int32) ([]storepath.Path, error) {
 		if len(dead) == 0 {
 			return nil, nil
 		}
+		s.c.before("unregister")
 		err := s.c.DB.Unregister(dead...)
 		var used *validity.ReferrersError
 		if !errors.As(err, &used) {
@@ -218,6 +219,7 @@ const directBytes = 1 << 20
 // discard takes a name out of the store's directory. A mount, or a file that
 // cannot be changed, is an error.
 func (s *sweep) discard(name string) error {
+	s.c.before("discard " + name)
 	var st unix.Stat_t
 	err := unix.Fstatat(s.store, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {
@@ -244,6 +246,7 @@ func (s *sweep) discard(name string) error {
 // waits any more. What cannot be removed does not end the collection.
 func (s *sweep) finish() {
 	for _, name := range s.trashed {
+		s.c.before("remove")
 		freed, err := localstore.Remove(name)
 		s.result.Freed += freed
 		s.failed = errors.Join(s.failed, err)
