@@ -28,7 +28,7 @@ func collectUntilKilled() {
 	}
 	fatal(err)
 	layout := layoutIn(dir)
-	db, err := validity.Open(layout.StateDir+"/db", validity.Options{})
+	db, err := validity.Open(databaseDir(layout), validity.Options{})
 	fatal(err)
 	fatal(layout.CleanStaging())
 	roots, err := localstore.OpenTempRoots(layout)
@@ -55,7 +55,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		must(t, os.Mkdir(w.path("left"), 0o755))
 		w.shut()
 		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), fmt.Sprintf("TEST_GC_KILLED=%s:%d", strings.TrimSuffix(string(w.Layout.Dir), "/store"), step))
+		child.Env = append(os.Environ(), fmt.Sprintf("TEST_GC_KILLED=%s:%d", w.dir(), step))
 		out, err := child.CombinedOutput()
 		w.open()
 		for i, err := range w.DB.All() {

@@ -47,6 +47,8 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
+func databaseDir(l localstore.Layout) string { return l.StateDir + "/troupe/db" }
+
 func removeAll(dir string) error {
 	_, err := localstore.Remove(dir)
 	return err
@@ -55,7 +57,7 @@ func removeAll(dir string) error {
 func (w *world) open() {
 	w.t.Helper()
 	var err error
-	w.DB, err = validity.Open(w.Layout.StateDir+"/db", validity.Options{})
+	w.DB, err = validity.Open(databaseDir(w.Layout), validity.Options{})
 	must(w.t, err)
 	must(w.t, w.Layout.CleanStaging())
 	w.Roots, err = localstore.OpenTempRoots(w.Layout)
@@ -92,9 +94,9 @@ func allNamed(names ...string) (paths []storepath.Path) {
 	return paths
 }
 
-// registration reads "name ref… by=drv": a path, what it refers to, and what made
+// parsed reads "name ref… by=drv": a path, what it refers to, and what made
 // it.
-func registration(line string) validity.Registration {
+func parsed(line string) validity.Registration {
 	words := strings.Fields(line)
 	i := validity.Info{Path: named(words[0]), NarHash: nixhash.Sum(nixhash.SHA256, []byte(words[0])), NarSize: 120, RegistrationTime: 1}
 	reg := validity.Registration{}
@@ -117,7 +119,7 @@ func (w *world) provisional(lines ...string) (paths []storepath.Path) {
 	w.t.Helper()
 	var regs []validity.Registration
 	for _, line := range lines {
-		reg := registration(line)
+		reg := parsed(line)
 		p := reg.Paths[0].Path
 		if strings.HasPrefix(p.Name(), "tree") {
 			must(w.t, os.MkdirAll(w.Layout.RealPath(p)+"/sub", 0o755))
