@@ -200,6 +200,7 @@ func collector(t *testing.T, l localstore.Layout) (lock *os.File, told chan stri
 			}
 			for lines := bufio.NewScanner(conn); lines.Scan(); {
 				told <- lines.Text()
+				told <- "may go on"
 				if _, err := conn.Write([]byte("1")); err != nil {
 					t.Error(err)
 				}
@@ -224,6 +225,7 @@ func TestAnotherCollectorIsTold(t *testing.T) {
 		if got := listed(t, l); len(got) > 0 {
 			t.Error("it was listed before the collector agreed:", got)
 		}
+		<-told
 	}
 	if err := <-leased; err != nil {
 		t.Fatal(err)
