@@ -28,7 +28,14 @@ type Collector struct {
 	DB     *validity.DB
 	Roots  *localstore.TempRoots
 
-	proc string // where processes are, "/proc" if empty
+	proc string       // where processes are, "/proc" if empty
+	step func(string) // called before each step of a deletion, for tests; may be nil
+}
+
+func (c *Collector) before(step string) {
+	if c.step != nil {
+		c.step(step)
+	}
 }
 
 // Action is what a collection does, by its number in Nix's protocol.

@@ -192,6 +192,9 @@ func (f *finder) unreadable(path string, err error) error {
 // link looks at a link to a store path, or at one to such a link.
 func (f *finder) link(dir int, name, shown string) error {
 	target, err := readLink(dir, name)
+	if errors.Is(err, unix.EINVAL) { // swapped for something else meanwhile
+		return nil
+	}
 	if err != nil {
 		return f.unreadable(shown, err)
 	}
@@ -213,6 +216,9 @@ func (f *finder) link(dir int, name, shown string) error {
 		return nil
 	}
 	second, err := os.Readlink(target)
+	if errors.Is(err, unix.EINVAL) {
+		return nil
+	}
 	if err != nil {
 		return f.unreadable(target, reason(err))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -84,30 +83,37 @@ func (s *sweep) spare(fresh []storepath.Path) error {
 	return nil
 }
 
-// trashName is a directory in the staging directory, which is emptied when a
-// process takes hold of the store.
-const trashName = "trash"
+// trashPrefix begins the names of directories in the staging directory, which is
+// emptied when a process takes hold of the store.
+const trashPrefix = "trash-"
 
 func (s *sweep) open() (err error) {
 	s.store, err = unix.Open(s.c.Layout.RealStoreDir(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: s.c.Layout.RealStoreDir(), Err: err}
 	}
-	s.trash = filepath.Join(s.c.Layout.StagingDir(), trashName)
-	if _, err := localstore.Remove(s.trash); err != nil { // what an earlier one could not delete
+	staging := s.c.Layout.StagingDir()
+	old, err := filepath.Glob(filepath.Join(staging, trashPrefix+"*"))
+	if err != nil {
 		return err
 	}
-	return os.Mkdir(s.trash, 0o700)
+	for _, dir := range old { // what an earlier one could not delete
+		_, err := localstore.Remove(dir)
+		s.failed = errors.Join(s.failed, err)
+	}
+	s.trash, err = os.MkdirTemp(staging, trashPrefix)
+	return err
 }
 
+// close leaves what could not be removed to the next collection.
 func (s *sweep) close() error {
 	if s.store > 0 {
 		unix.Close(s.store)
 	}
-	if s.trash == "" || s.failed != nil { // what could not be removed waits for the next one
+	if s.trash == "" {
 		return nil
 	}
-	if err := os.Remove(s.trash); !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(s.trash); !errors.Is(err, unix.ENOTEMPTY) {
 		return err
 	}
 	return nil
@@ -202,6 +208,7 @@ func (s *sweep) unregister(batch []int32) ([]storepath.Path, error) {
 		if len(dead) == 0 {
 			return nil, nil
 		}
+		s.c.before("unregister")
 		err := s.c.DB.Unregister(dead...)
 		var used *validity.ReferrersError
 		if !errors.As(err, &used) {
@@ -218,6 +225,7 @@ const directBytes = 1 << 20
 // discard takes a name out of the store's directory. A mount, or a file that
 // cannot be changed, is an error.
 func (s *sweep) discard(name string) error {
+	s.c.before("discard " + name)
 	var st unix.Stat_t
 	err := unix.Fstatat(s.store, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {
@@ -244,6 +252,7 @@ func (s *sweep) discard(name string) error {
 // waits any more. What cannot be removed does not end the collection.
 func (s *sweep) finish() {
 	for _, name := range s.trashed {
+		s.c.before("remove")
 		freed, err := localstore.Remove(name)
 		s.result.Freed += freed
 		s.failed = errors.Join(s.failed, err)

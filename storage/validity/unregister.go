@@ -1,6 +1,7 @@
 package validity
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,40 +43,98 @@ func (db *DB) Unregister(paths ...storepath.Path) error {
 func (db *DB) unregister(b *pebble.Batch, paths []storepath.Path) (waits bool, err error) {
 	db.overlay.mu.Lock()
 	defer db.overlay.mu.Unlock()
-	gone := map[storepath.Path]bool{}
-	for _, p := range paths {
-		gone[p] = true
-	}
-	for p := range gone {
-		if err := db.checkUnused(p, gone); err != nil {
-			return false, err
-		}
-	}
-	for p := range gone {
-		if db.overlay.infos[p] == nil {
-			if err := db.forget(b, p, gone); err != nil {
-				return false, err
-			}
-		}
+	f := &forgetting{db: db, b: b, gone: map[storepath.Path]bool{}}
+	if err := errors.Join(f.forgetAll(paths), f.close()); err != nil {
+		return false, err
 	}
 	if !b.Empty() {
 		if err := db.applyNoWait(b); err != nil {
 			return false, err
 		}
 	}
-	for p := range gone {
+	for p := range f.gone {
 		db.overlay.drop(p)
 	}
 	return !b.Empty(), nil
 }
 
-func (db *DB) checkUnused(p storepath.Path, gone map[storepath.Path]bool) error {
-	var stay []storepath.Path
-	for r := range db.overlay.referrers[p] {
-		stay = append(stay, r)
+// forgetting looks up what has to go along with some hundred paths. Each kind
+// of record has one iterator for all of them, asked in the order of the names:
+// to make an iterator costs more than to move one.
+type forgetting struct {
+	db   *DB
+	b    *pebble.Batch
+	gone map[storepath.Path]bool
+
+	referrers, derivers, outputs *pebble.Iterator
+}
+
+func (f *forgetting) close() (err error) {
+	for _, iter := range []*pebble.Iterator{f.referrers, f.derivers, f.outputs} {
+		if iter != nil {
+			err = errors.Join(err, iter.Close())
+		}
 	}
-	stay, err := db.pairs(stay, keyReferrer, p)
-	stay = slices.DeleteFunc(stay, func(r storepath.Path) bool { return gone[r] })
+	return err
+}
+
+func (f *forgetting) forgetAll(paths []storepath.Path) (err error) {
+	for _, k := range []struct {
+		kind byte
+		iter **pebble.Iterator
+	}{{keyReferrer, &f.referrers}, {keyDeriver, &f.derivers}, {keyOutput, &f.outputs}} {
+		if *k.iter, err = f.db.iterate([]byte{k.kind}); err != nil {
+			return err
+		}
+	}
+	for _, p := range paths {
+		f.gone[p] = true
+	}
+	inOrder := sorted(slices.Clone(paths))
+	for _, p := range inOrder {
+		if err := f.checkUnused(p); err != nil {
+			return err
+		}
+	}
+	for _, p := range inOrder {
+		if f.db.overlay.infos[p] == nil {
+			if err := f.forget(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// each calls do for each of iter's records whose key begins with prefix.
+func each(iter *pebble.Iterator, prefix []byte, do func(k, v []byte) error) error {
+	for ok := iter.SeekGE(prefix); ok && bytes.HasPrefix(iter.Key(), prefix); ok = iter.Next() {
+		if err := do(iter.Key(), iter.Value()); err != nil {
+			return err
+		}
+	}
+	if err := iter.Error(); err != nil {
+		return corruption(prefix, err)
+	}
+	return nil
+}
+
+func (f *forgetting) checkUnused(p storepath.Path) error {
+	var stay []storepath.Path
+	note := func(r storepath.Path) {
+		if !f.gone[r] {
+			stay = append(stay, r)
+		}
+	}
+	for r := range f.db.overlay.referrers[p] {
+		note(r)
+	}
+	prefix := pairPrefix(keyReferrer, p)
+	err := each(f.referrers, prefix, func(k, _ []byte) error {
+		r, err := pairPath(k, prefix)
+		note(r)
+		return err
+	})
 	if err == nil && len(stay) > 0 {
 		err = &ReferrersError{p, sorted(stay)}
 	}
@@ -84,41 +143,46 @@ func (db *DB) checkUnused(p storepath.Path, gone map[storepath.Path]bool) error 
 
 // forget deletes what is durable of p. What is known of a derivation that is
 // not valid itself goes with the first of its outputs.
-func (db *DB) forget(b *pebble.Batch, p storepath.Path, gone map[storepath.Path]bool) error {
-	var old Info
-	found, err := db.read(pathKey(keyInfo, p), func(record []byte) (err error) {
-		old, err = decodeInfo(p, record)
-		return err
+func (f *forgetting) forget(p storepath.Path) error {
+	k := pathKey(keyInfo, p)
+	var errs []error
+	found, err := f.db.read(k, func(record []byte) error {
+		return eachReference(record, func(r []byte) {
+			referrer := append(append(append(append([]byte{}, keyReferrer), r...), 0), p.Base()...)
+			errs = append(errs, f.b.Delete(referrer, nil))
+		})
 	})
 	if err != nil || !found {
 		return err
 	}
-	errs := []error{b.Delete(pathKey(keyInfo, p), nil), db.forgetDrv(b, p)}
-	for _, r := range old.References {
-		errs = append(errs, b.Delete(pairKey(keyReferrer, r, p.Base()), nil))
-	}
-	drvs, err := db.pairs(nil, keyDeriver, p)
-	errs = append(errs, err)
-	for _, drv := range drvs {
-		if valid, err := db.validLocked(drv); err != nil || (!valid && !gone[drv]) {
-			errs = append(errs, err, db.forgetDrv(b, drv))
+	errs = append(errs, f.b.Delete(k, nil), f.forgetDrv(p))
+	prefix := pairPrefix(keyDeriver, p)
+	errs = append(errs, each(f.derivers, prefix, func(k, _ []byte) error {
+		drv, err := pairPath(k, prefix)
+		if err != nil {
+			return err
 		}
-	}
+		valid, err := f.db.validLocked(drv)
+		if err == nil && !valid && !f.gone[drv] {
+			err = f.forgetDrv(drv)
+		}
+		return err
+	}))
 	return errors.Join(errs...)
 }
 
-func (db *DB) forgetDrv(b *pebble.Batch, drv storepath.Path) error {
+func (f *forgetting) forgetDrv(drv storepath.Path) error {
 	if !drv.IsDerivation() {
 		return nil
 	}
-	err := db.scan(pairPrefix(keyOutput, drv), func(k, v []byte) error {
+	err := each(f.outputs, pairPrefix(keyOutput, drv), func(k, v []byte) error {
 		out, err := storepath.ParseBase(string(v))
 		if err != nil {
 			return corrupt(k, err)
 		}
-		return errors.Join(b.Delete(k, nil), b.Delete(pairKey(keyDeriver, out, drv.Base()), nil))
+		return errors.Join(f.b.Delete(k, nil), f.b.Delete(pairKey(keyDeriver, out, drv.Base()), nil))
 	})
-	return errors.Join(err, b.Delete(pathKey(keyBuild, drv), nil))
+	return errors.Join(err, f.b.Delete(pathKey(keyBuild, drv), nil))
 }
 
 // drop takes one path out of its registration.
