@@ -18,13 +18,14 @@ import (
 )
 
 type storeCmd struct {
-	DumpDB  dumpDBCmd  `cmd:"" name:"dump-db" help:"Write what is valid, as nix-store --dump-db does."`
-	LoadDB  loadDBCmd  `cmd:"" name:"load-db" help:"Read that from stdin; the paths must be there."`
-	Add     addCmd     `cmd:"" help:"Copy files and directories into the store."`
-	Dump    dumpCmd    `cmd:"" help:"Write the archive of a file or directory to stdout."`
-	Export  exportCmd  `cmd:"" help:"Write paths to stdout for another store, as nix-store --export does."`
-	Import  importCmd  `cmd:"" help:"Add what such an export on stdin holds."`
-	Restore restoreCmd `cmd:"" help:"Make what an archive on stdin holds."`
+	DumpDB   dumpDBCmd   `cmd:"" name:"dump-db" help:"Write what is valid, as nix-store --dump-db does."`
+	LoadDB   loadDBCmd   `cmd:"" name:"load-db" help:"Read that from stdin; the paths must be there."`
+	Add      addCmd      `cmd:"" help:"Copy files and directories into the store."`
+	Dump     dumpCmd     `cmd:"" help:"Write the archive of a file or directory to stdout."`
+	Export   exportCmd   `cmd:"" help:"Write paths to stdout for another store, as nix-store --export does."`
+	Import   importCmd   `cmd:"" help:"Add what such an export on stdin holds."`
+	Optimise optimiseCmd `cmd:"" help:"Make files with the same contents one file each, by hard links."`
+	Restore  restoreCmd  `cmd:"" help:"Make what an archive on stdin holds."`
 }
 
 type dumpDBCmd struct{}
