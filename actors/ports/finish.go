@@ -191,8 +191,16 @@ func (p *Builds) install(b *build, outputs []*made) error {
 				return err
 			}
 		}
-		reg.Paths = append(reg.Paths, validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
-			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()})
+		if err := p.s.Optimiser.Added(p.s.Layout.RealPath(o.Path)); err != nil {
+			return err
+		}
+		info := validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
+			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()}
+		var err error
+		if info.Signatures, err = p.s.Keys.Sign(p.s.Layout.Dir, info); err != nil {
+			return err
+		}
+		reg.Paths = append(reg.Paths, info)
 	}
 	return p.s.DB.RegisterProvisional(reg)
 }
@@ -202,10 +210,7 @@ func (o *made) contentAddress() string {
 	if o.Kind != derivation.Fixed {
 		return ""
 	}
-	if o.Method == storepath.Text {
-		return "text:" + o.Hash.String()
-	}
-	return "fixed:" + o.Method.Prefix() + o.Hash.String()
+	return storepath.ContentAddress{Method: o.Method, Hash: o.Hash}.String()
 }
 
 func (b *build) record(failure string) *validity.Build {

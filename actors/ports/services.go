@@ -13,18 +13,22 @@ import (
 	"troupe/sandbox/linux"
 	"troupe/storage/derivation"
 	"troupe/storage/localstore"
+	"troupe/storage/signature"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
 
 // Services is what the ports do their I/O with.
 type Services struct {
-	Layout   localstore.Layout
-	DB       *validity.DB
-	Roots    *localstore.TempRoots
-	Launcher *linux.Launcher
-	Policy   BuildPolicy
-	Log      zerolog.Logger
+	Layout localstore.Layout
+	DB     *validity.DB
+	Roots  *localstore.TempRoots
+	// Optimiser links outputs to equal files; nil where it does not.
+	Optimiser *localstore.Optimiser
+	Keys      signature.SecretKeys // sign what is built
+	Launcher  *linux.Launcher
+	Policy    BuildPolicy
+	Log       zerolog.Logger
 }
 
 // BuildPolicy is what the settings say about how builders run.

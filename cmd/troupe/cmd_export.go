@@ -38,9 +38,8 @@ func (*importCmd) Run(s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	adder := &addition.Adder{Layout: s.location, DB: st.db}
 	// Who can write to the store needs no signature, as with nix-store --import.
-	paths, err := adder.Import(s.ctx, bufio.NewReaderSize(s.stdin, 1<<17), addition.Terms{Trusted: true})
+	paths, err := st.adder().Import(s.ctx, bufio.NewReaderSize(s.stdin, 1<<17), addition.Terms{Trusted: true})
 	for _, p := range paths {
 		fmt.Fprintln(s.stdout, s.location.Dir.Join(p))
 	}

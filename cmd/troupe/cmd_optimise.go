@@ -15,8 +15,7 @@ func (*optimiseCmd) Run(s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	warn := func(text string) { fmt.Fprintf(s.stderr, "warning: %s\n", text) }
-	saved, err := upkeep.Optimise(s.ctx, s.location, st.db, warn, nil)
+	saved, err := upkeep.Optimise(s.ctx, s.location, st.db, s.warn, nil)
 	if err != nil {
 		return err
 	}

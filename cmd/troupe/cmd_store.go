@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"troupe/storage/addition"
 	"troupe/storage/derivation"
 	"troupe/storage/nar"
 	"troupe/storage/registration"
@@ -120,7 +119,7 @@ func (c *addCmd) Run(s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	adder := &addition.Adder{Layout: s.location, DB: st.db}
+	adder := st.adder()
 	var paths []storepath.Path
 	for _, f := range c.Files {
 		name := c.Name

@@ -45,6 +45,9 @@ type session struct {
 	settings       config.Settings
 }
 
+// warn is for what is odd and holds nothing up.
+func (s *session) warn(text string) { fmt.Fprintf(s.stderr, "warning: %s\n", text) }
+
 const version = "0.1.0"
 
 func main() {
@@ -93,7 +96,7 @@ func dispatch(ctx context.Context, args []string) error {
 		return err
 	}
 	for _, w := range loaded.Warnings {
-		fmt.Fprintf(s.stderr, "warning: %s\n", w)
+		s.warn(w)
 	}
 	s.settings = loaded.Settings
 	if s.location, err = locate(c.Store, os.LookupEnv, os.Geteuid()); err != nil {

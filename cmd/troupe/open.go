@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"troupe/storage/addition"
 	"troupe/storage/localstore"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
@@ -25,16 +26,26 @@ const (
 
 // openedStore is a store that this process holds.
 type openedStore struct {
-	layout location
-	db     *validity.DB
-	how    access
+	layout    location
+	db        *validity.DB
+	how       access
+	optimiser *localstore.Optimiser // nil without auto-optimise-store
+}
+
+// adder adds to the store.
+func (o *openedStore) adder() *addition.Adder {
+	return &addition.Adder{Layout: o.layout, DB: o.db, Optimiser: o.optimiser}
 }
 
 func (o *openedStore) close() error {
 	if o.how == readOnly {
 		return o.db.Close()
 	}
-	return errors.Join(o.layout.Leave(), o.db.Close())
+	var err error
+	if o.optimiser != nil {
+		err = o.optimiser.Close()
+	}
+	return errors.Join(err, o.layout.Leave(), o.db.Close())
 }
 
 // databaseDir is where troupe keeps its metadata, beside Nix's own.
@@ -63,12 +74,16 @@ func openStoreWait(s *session, how access, wait bool) (*openedStore, error) {
 	if err != nil {
 		return nil, err
 	}
+	o := &openedStore{layout: s.location, db: db, how: how}
 	if how != readOnly { // now that nobody else is at work here
-		if err := s.location.CleanStaging(); err != nil {
-			return nil, errors.Join(err, db.Close())
+		if err = s.location.CleanStaging(); err == nil && s.settings.AutoOptimiseStore {
+			o.optimiser, err = localstore.OpenOptimiser(s.location, s.warn)
 		}
 	}
-	return &openedStore{layout: s.location, db: db, how: how}, nil
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return o, nil
 }
 
 func openDatabase(s *session, dir string, wait bool) (*validity.DB, error) {

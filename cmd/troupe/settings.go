@@ -17,6 +17,7 @@ import (
 	"troupe/messages"
 	"troupe/sandbox"
 	"troupe/sandbox/linux"
+	"troupe/storage/signature"
 )
 
 // gatherPaths and linger bound what a crash can lose of a build that nobody
@@ -42,9 +43,12 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 		},
 	}
 	a.Machines.Users, a.Machines.NoUsers = buildUsers(c)
-	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Policy: ports.BuildPolicy{
+	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Optimiser: st.optimiser, Policy: ports.BuildPolicy{
 		Sandbox: sandboxPolicy(s, userns), Cores: c.Cores, BuildDir: buildDir(s), KeepFailed: c.KeepFailed,
 		KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}}
+	if a.Services.Keys, err = signature.ReadSecretKeys(c.SecretKeyFiles); err != nil {
+		return actors.Settings{}, err
+	}
 	if a.Services.Policy.Sandbox.Own, err = linux.OwnLibraries(); err != nil {
 		return actors.Settings{}, err
 	}

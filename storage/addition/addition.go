@@ -25,6 +25,8 @@ type Adder struct {
 	Layout localstore.Layout
 	DB     *validity.DB
 	Trust  Trust
+	// Optimiser links what is added to equal files; nil where it does not.
+	Optimiser *localstore.Optimiser
 	// Keep is told of each path before it is looked for, so that no collector
 	// takes it meanwhile; nil where there is none.
 	Keep func(...storepath.Path) error

@@ -85,6 +85,16 @@ func (o *Optimiser) Learn() error {
 	return nil
 }
 
+// Added is [Optimiser.Tree] of what is about to become valid, and nothing where
+// there is no optimiser.
+func (o *Optimiser) Added(real string) error {
+	if o == nil {
+		return nil
+	}
+	_, err := o.Tree(context.Background(), real)
+	return err
+}
+
 // Tree links the files of one tree, which is canonical, and whose parent is left
 // as it is but for a single file's name.
 func (o *Optimiser) Tree(ctx context.Context, real string) (Saved, error) {

@@ -85,7 +85,14 @@ type Settings struct {
 	Builders string
 
 	AllowedUsers, TrustedUsers []string
-	FsyncMetadata              bool
+	// RequireSigs asks for a signature by one of TrustedPublicKeys on what comes from elsewhere.
+	RequireSigs       bool
+	TrustedPublicKeys []string
+	// SecretKeyFiles have a key each, which signs what is built.
+	SecretKeyFiles []string
+
+	AutoOptimiseStore bool
+	FsyncMetadata     bool
 
 	JournalSize uint64 // bytes that the flight recorder's files may have; 0 is none
 
@@ -111,8 +118,10 @@ func Defaults(host Host, confDir string) Settings {
 		Store: "auto", Substitute: true, Substituters: []string{"https://cache.nixos.org/"},
 		Builders:     "@" + confDir + "/machines",
 		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"},
-		FsyncMetadata: true,
-		JournalSize:   64 << 20,
+		RequireSigs: true, SecretKeyFiles: []string{},
+		TrustedPublicKeys: []string{"cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="},
+		FsyncMetadata:     true,
+		JournalSize:       64 << 20,
 	}
 	if host.Root {
 		s.BuildUsersGroup = "nixbld"
