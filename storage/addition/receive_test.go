@@ -84,17 +84,20 @@ func TestAddRules(t *testing.T) {
 	ref, err := s.adder().Text(ctx, "ref", []byte("x"), nil)
 	must(t, err)
 	kept := []storepath.Path{ref}
-	for _, m := range []storepath.Method{storepath.Flat, storepath.NAR, storepath.Text} {
+	for _, m := range []storepath.Method{storepath.Flat, storepath.NAR, storepath.Text, storepath.Git} {
 		for a := nixhash.MD5; a <= nixhash.BLAKE3; a++ {
 			for _, refs := range [][]storepath.Path{nil, {ref}} {
 				sent := []byte(s.Dir.Join(ref))
-				if m == storepath.NAR {
+				if m == storepath.NAR || m == storepath.Git {
 					file := tempDir(t) + "/file"
 					must(t, os.WriteFile(file, sent, 0o644))
 					sent = archiveOf(t, file)
 				}
 				r := bytes.NewReader(sent)
 				allowed := a == nixhash.SHA256 && m != storepath.Flat || refs == nil && m != storepath.Text
+				if m == storepath.Git {
+					allowed = refs == nil && (a == nixhash.SHA1 || a == nixhash.SHA256)
+				}
 				p, err := s.adder().Add(ctx, addition.Object{Name: "x", Method: m, Algorithm: a, References: refs}, r)
 				if (err == nil) != allowed {
 					t.Errorf("%v %v with %d references: %v", m, a, len(refs), err)
