@@ -228,8 +228,16 @@ func (p *Builds) install(b *build, outputs []*made) error {
 				return err
 			}
 		}
-		reg.Paths = append(reg.Paths, validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
-			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()})
+		if err := p.s.OptimiserFor(b.policy).Added(p.s.Layout.RealPath(o.Path)); err != nil {
+			return err
+		}
+		info := validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
+			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()}
+		var err error
+		if info.Signatures, err = b.policy.Keys.Sign(p.s.Layout.Dir, info); err != nil {
+			return err
+		}
+		reg.Paths = append(reg.Paths, info)
 	}
 	return p.s.DB.RegisterProvisional(reg)
 }

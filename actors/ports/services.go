@@ -13,6 +13,7 @@ import (
 	"troupe/sandbox/linux"
 	"troupe/storage/derivation"
 	"troupe/storage/localstore"
+	"troupe/storage/signature"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -26,6 +27,8 @@ type Services struct {
 	// PolicyOf is the policy where a client's settings (see [messages.Terms])
 	// differ from the service's own; "" is where none does.
 	PolicyOf func(settings string) (BuildPolicy, error)
+	// Optimiser links outputs to equal files, where the policy wants it.
+	Optimiser *localstore.Optimiser
 	// Given has derivations that are not in the store; nil is none.
 	Given *Given
 	Log   zerolog.Logger
@@ -38,9 +41,19 @@ type BuildPolicy struct {
 	BuildDir   string // where build directories are made
 	KeepFailed bool
 	KeepLog    bool
-	LogLines   int // of a failed build that its error shows
+	LogLines   int                  // of a failed build that its error shows
+	Optimise   bool                 // link files that are equal
+	Keys       signature.SecretKeys // sign what is built
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
+}
+
+// OptimiserFor is the one that a policy wants, or nil.
+func (s Services) OptimiserFor(p BuildPolicy) *localstore.Optimiser {
+	if !p.Optimise {
+		return nil
+	}
+	return s.Optimiser
 }
 
 // ReadDerivation reads a derivation that is valid or given.

@@ -18,7 +18,9 @@ import (
 	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/sandbox/linux"
+	"troupe/storage/addition"
 	"troupe/storage/localstore"
+	"troupe/storage/signature"
 )
 
 type daemonCmd struct {
@@ -73,7 +75,10 @@ func (c *daemonCmd) service(s *session, f func(*service) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, roots.Close()) }()
 	d := &service{s: s, policies: policies, log: log, access: c.access}
-	of := d.sessions(s.settings)
+	of, err := d.sessions(s.settings)
+	if err != nil {
+		return err
+	}
 	settings.Services.Roots, settings.Services.Log, settings.Logger, settings.Sessions = roots, log, log, &of
 	settings.Fatal = func(actor messages.Address, reason string) {
 		log.Error().Str("actor", string(actor)).Str("reason", reason).Msg("the service cannot go on")
@@ -102,11 +107,13 @@ func (c *daemonCmd) access(s config.Settings) sessions.Access {
 }
 
 // sessions are the settings for clients.
-func (d *service) sessions(c config.Settings) sessions.Settings {
-	return sessions.Settings{Access: d.access(c), KeepDerivations: c.KeepDerivations, KeepOutputs: c.KeepOutputs,
+func (d *service) sessions(c config.Settings) (sessions.Settings, error) {
+	keys, err := signature.ParsePublicKeys(c.TrustedPublicKeys)
+	return sessions.Settings{Access: d.access(c), Trust: addition.Trust{Keys: keys, Everything: !c.RequireSigs},
+		KeepDerivations: c.KeepDerivations, KeepOutputs: c.KeepOutputs,
 		Terms: func(set *workerproto.SetOptions, trusted bool) (messages.Terms, []string) {
 			return clientTerms(c, set, trusted)
-		}}
+		}}, err
 }
 
 // serve takes clients until it is told to end.
@@ -172,6 +179,10 @@ const acceptPause = 50 * time.Millisecond
 // as it is.
 func (d *service) configure() {
 	loaded, err := d.s.load()
+	var clients sessions.Settings
+	if err == nil {
+		clients, err = d.sessions(loaded.Settings)
+	}
 	if err == nil {
 		err = d.policies.set(loaded.Settings)
 	}
@@ -183,7 +194,7 @@ func (d *service) configure() {
 		d.log.Warn().Msg(w)
 	}
 	d.s.settings = loaded.Settings
-	d.tree.Sessions.Configure(d.sessions(loaded.Settings))
+	d.tree.Sessions.Configure(clients)
 	d.log.Info().Msg("settings are read again")
 }
 

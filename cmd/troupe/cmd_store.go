@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"troupe/storage/addition"
 	"troupe/storage/derivation"
 	"troupe/storage/nar"
 	"troupe/storage/registration"
@@ -18,11 +17,14 @@ import (
 )
 
 type storeCmd struct {
-	DumpDB  dumpDBCmd  `cmd:"" name:"dump-db" help:"Write what is valid, as nix-store --dump-db does."`
-	LoadDB  loadDBCmd  `cmd:"" name:"load-db" help:"Read that from stdin; the paths must be there."`
-	Add     addCmd     `cmd:"" help:"Copy files and directories into the store."`
-	Dump    dumpCmd    `cmd:"" help:"Write the archive of a file or directory to stdout."`
-	Restore restoreCmd `cmd:"" help:"Make what an archive on stdin holds."`
+	DumpDB   dumpDBCmd   `cmd:"" name:"dump-db" help:"Write what is valid, as nix-store --dump-db does."`
+	LoadDB   loadDBCmd   `cmd:"" name:"load-db" help:"Read that from stdin; the paths must be there."`
+	Add      addCmd      `cmd:"" help:"Copy files and directories into the store."`
+	Dump     dumpCmd     `cmd:"" help:"Write the archive of a file or directory to stdout."`
+	Export   exportCmd   `cmd:"" help:"Write paths to stdout for another store, as nix-store --export does."`
+	Import   importCmd   `cmd:"" help:"Add what such an export on stdin holds."`
+	Optimise optimiseCmd `cmd:"" help:"Make files with the same contents one file each, by hard links."`
+	Restore  restoreCmd  `cmd:"" help:"Make what an archive on stdin holds."`
 }
 
 type dumpDBCmd struct{}
@@ -117,7 +119,7 @@ func (c *addCmd) Run(s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
-	adder := &addition.Adder{Layout: s.location, DB: st.db}
+	adder := st.adder()
 	var paths []storepath.Path
 	for _, f := range c.Files {
 		name := c.Name

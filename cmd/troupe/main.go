@@ -53,6 +53,9 @@ func (s *session) load() (config.Loaded, error) {
 	return config.Load(config.Sources{Host: config.DetectHost(os.LookupEnv), Overrides: s.overrides})
 }
 
+// warn is for what is odd and holds nothing up.
+func (s *session) warn(text string) { fmt.Fprintf(s.stderr, "warning: %s\n", text) }
+
 const version = "0.1.0"
 
 func main() {
@@ -101,7 +104,7 @@ func dispatch(ctx context.Context, args []string) error {
 		return err
 	}
 	for _, w := range loaded.Warnings {
-		fmt.Fprintf(s.stderr, "warning: %s\n", w)
+		s.warn(w)
 	}
 	s.settings = loaded.Settings
 	if s.location, err = locate(c.Store, os.LookupEnv, os.Geteuid()); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"troupe/storage/addition"
 	"troupe/storage/localstore"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
@@ -25,16 +26,31 @@ const (
 
 // openedStore is a store that this process holds.
 type openedStore struct {
-	layout location
-	db     *validity.DB
-	how    access
+	layout    location
+	db        *validity.DB
+	how       access
+	optimiser *localstore.Optimiser // nil where it is only read
+	optimise  bool                  // what is added is optimised
+}
+
+// adder adds to the store.
+func (o *openedStore) adder() *addition.Adder {
+	a := &addition.Adder{Layout: o.layout, DB: o.db}
+	if o.optimise {
+		a.Optimiser = o.optimiser
+	}
+	return a
 }
 
 func (o *openedStore) close() error {
 	if o.how == readOnly {
 		return o.db.Close()
 	}
-	return errors.Join(o.layout.Leave(), o.db.Close())
+	var err error
+	if o.optimiser != nil {
+		err = o.optimiser.Close()
+	}
+	return errors.Join(err, o.layout.Leave(), o.db.Close())
 }
 
 // databaseDir is where troupe keeps its metadata, beside Nix's own.
@@ -63,12 +79,16 @@ func openStoreWait(s *session, how access, wait bool) (*openedStore, error) {
 	if err != nil {
 		return nil, err
 	}
+	o := &openedStore{layout: s.location, db: db, how: how, optimise: s.settings.AutoOptimiseStore}
 	if how != readOnly { // now that nobody else is at work here
-		if err := s.location.CleanStaging(); err != nil {
-			return nil, errors.Join(err, db.Close())
+		if err = s.location.CleanStaging(); err == nil {
+			o.optimiser, err = localstore.OpenOptimiser(s.location, s.warn)
 		}
 	}
-	return &openedStore{layout: s.location, db: db, how: how}, nil
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return o, nil
 }
 
 func openDatabase(s *session, dir string, wait bool) (*validity.DB, error) {

@@ -8,6 +8,7 @@ import (
 	"troupe/actors/ports"
 	"troupe/cmd/troupe/config"
 	"troupe/sandbox"
+	"troupe/storage/signature"
 )
 
 // policies turn settings into what ports build by: the service's own, and those
@@ -37,8 +38,11 @@ func (p *policies) set(c config.Settings) error {
 func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	policy := ports.BuildPolicy{Sandbox: sandboxPolicy(c, p.location, p.userns), Cores: c.Cores, BuildDir: buildDir(c, p.location),
 		KeepFailed: c.KeepFailed, KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}
-	policy.Sandbox.Own = p.own
+	policy.Sandbox.Own, policy.Optimise = p.own, c.AutoOptimiseStore
 	var err error
+	if policy.Keys, err = signature.ReadSecretKeys(c.SecretKeyFiles); err != nil {
+		return policy, err
+	}
 	policy.Builtin, err = builtinPolicy(c)
 	return policy, err
 }

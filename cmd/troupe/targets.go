@@ -15,7 +15,7 @@ import (
 // targets reads what the command line names, adding to the store what is only
 // a file so far.
 func targets(s *session, st *openedStore, args []string, mode messages.Mode) ([]messages.Target, error) {
-	adder := &addition.Adder{Layout: s.location, DB: st.db}
+	adder := st.adder()
 	list := make([]messages.Target, len(args))
 	var added []storepath.Path
 	for i, arg := range args {

@@ -25,6 +25,8 @@ type Adder struct {
 	Layout localstore.Layout
 	DB     *validity.DB
 	Trust  Trust
+	// Optimiser links what is added to equal files; nil where it does not.
+	Optimiser *localstore.Optimiser
 	// Keep is told of each path before it is looked for, so that no collector
 	// takes it meanwhile; nil where there is none.
 	Keep func(...storepath.Path) error
@@ -120,7 +122,7 @@ func (a *Adder) copyTree(ctx context.Context, p storepath.Path, host string, h n
 
 func copyByArchive(ctx context.Context, from, to string) error {
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(nar.Dump(whileIn{ctx, w}, from)) }()
+	go func() { w.CloseWithError(nar.Dump(nar.Within(ctx, w), from)) }()
 	err := nar.Restore(r, to)
 	r.CloseWithError(err)
 	return err
@@ -128,23 +130,10 @@ func copyByArchive(ctx context.Context, from, to string) error {
 
 func hashTree(ctx context.Context, host string) (nixhash.Hash, error) {
 	w := nixhash.SHA256.New()
-	if err := nar.Dump(whileIn{ctx, w}, host); err != nil {
+	if err := nar.Dump(nar.Within(ctx, w), host); err != nil {
 		return nixhash.Hash{}, err
 	}
 	return nixhash.Finish(nixhash.SHA256, w), nil
-}
-
-// whileIn fails once its context has ended.
-type whileIn struct {
-	ctx context.Context
-	io.Writer
-}
-
-func (w whileIn) Write(b []byte) (int, error) {
-	if w.ctx.Err() != nil {
-		return 0, context.Cause(w.ctx)
-	}
-	return w.Writer.Write(b)
 }
 
 // Commit makes what was added durable.

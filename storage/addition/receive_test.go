@@ -3,14 +3,17 @@ package addition_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 
 	"troupe/storage/addition"
+	"troupe/storage/derivation"
 	"troupe/storage/localstore"
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
@@ -84,17 +87,20 @@ func TestAddRules(t *testing.T) {
 	ref, err := s.adder().Text(ctx, "ref", []byte("x"), nil)
 	must(t, err)
 	kept := []storepath.Path{ref}
-	for _, m := range []storepath.Method{storepath.Flat, storepath.NAR, storepath.Text} {
+	for _, m := range []storepath.Method{storepath.Flat, storepath.NAR, storepath.Text, storepath.Git} {
 		for a := nixhash.MD5; a <= nixhash.BLAKE3; a++ {
 			for _, refs := range [][]storepath.Path{nil, {ref}} {
 				sent := []byte(s.Dir.Join(ref))
-				if m == storepath.NAR {
+				if m == storepath.NAR || m == storepath.Git {
 					file := tempDir(t) + "/file"
 					must(t, os.WriteFile(file, sent, 0o644))
 					sent = archiveOf(t, file)
 				}
 				r := bytes.NewReader(sent)
 				allowed := a == nixhash.SHA256 && m != storepath.Flat || refs == nil && m != storepath.Text
+				if m == storepath.Git {
+					allowed = refs == nil && (a == nixhash.SHA1 || a == nixhash.SHA256)
+				}
 				p, err := s.adder().Add(ctx, addition.Object{Name: "x", Method: m, Algorithm: a, References: refs}, r)
 				if (err == nil) != allowed {
 					t.Errorf("%v %v with %d references: %v", m, a, len(refs), err)
@@ -327,4 +333,79 @@ func TestAddKeeps(t *testing.T) {
 		t.Error(err)
 	}
 	s.want(t, p)
+}
+
+// zeros is a file of a size, as an archive has it, that nobody keeps.
+func zeros(size uint64) io.Reader {
+	head := new(bytes.Buffer)
+	for _, s := range []string{"nix-archive-1", "(", "type", "regular", "contents"} {
+		head.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(s))))
+		head.WriteString(s + strings.Repeat("\x00", -len(s)&7))
+	}
+	head.Write(binary.LittleEndian.AppendUint64(nil, size))
+	tail := bytes.NewReader([]byte("\x01\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x00"))
+	return io.MultiReader(head, io.LimitReader(zeroReader{}, int64(size)), tail)
+}
+
+type zeroReader struct{}
+
+func (zeroReader) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}
+
+// What is received is never in memory as a whole, by whatever method.
+func TestAddInLittleMemory(t *testing.T) {
+	const size, most = 64 << 20, 4 << 20 // bytes
+	s := newStore(t)
+	for what, o := range map[string]addition.Object{
+		"archive": {Name: "x", Method: storepath.NAR, Algorithm: nixhash.SHA256},
+		"sha1":    {Name: "x", Method: storepath.NAR, Algorithm: nixhash.SHA1},
+		"git":     {Name: "x", Method: storepath.Git, Algorithm: nixhash.SHA1},
+		"flat":    {Name: "x", Method: storepath.Flat, Algorithm: nixhash.SHA256},
+		"text":    {Name: "x", Method: storepath.Text, Algorithm: nixhash.SHA256},
+	} {
+		r := zeros(size)
+		if o.Method == storepath.Flat || o.Method == storepath.Text {
+			r = io.LimitReader(zeroReader{}, size)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := s.adder().Add(context.Background(), o, r)
+		must(t, err)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > most {
+			t.Errorf("%s: %d bytes of memory for %d", what, used, size)
+		}
+	}
+}
+
+// Where output paths cannot be computed yet, a derivation that names one anyway
+// is refused, and one that names none is taken.
+func TestAddDerivationThatCannotBeVerified(t *testing.T) {
+	ctx := context.Background()
+	_, _, paths := beside(t)
+	stolen := paths[2]
+	dynamic := []derivation.Input{{Path: paths[1], Wanted: derivation.Wanted{Dynamic: []derivation.Dynamic{{Output: "out", Wanted: derivation.Wanted{Outputs: []string{"out"}}}}}}}
+	for what, c := range map[string]struct {
+		output derivation.Output
+		inputs []derivation.Input
+		ok     bool
+	}{
+		"floating":           {derivation.Output{Name: "out", Kind: derivation.Floating, Method: storepath.NAR, Algorithm: nixhash.SHA256}, nil, true},
+		"dynamic":            {derivation.Output{Name: "out", Kind: derivation.Deferred}, dynamic, true},
+		"dynamic and stolen": {derivation.Output{Name: "out", Path: stolen}, dynamic, false},
+	} {
+		d := &derivation.Derivation{Name: "x", Outputs: []derivation.Output{c.output}, Inputs: c.inputs, Platform: "x", Builder: "x", Env: map[string]string{"out": ""}}
+		s := newStore(t)
+		o := addition.Object{Name: "x.drv", Method: storepath.Text, Algorithm: nixhash.SHA256}
+		p, err := s.adder().Add(ctx, o, bytes.NewReader(d.Print(dir)))
+		if (err == nil) != c.ok || err != nil && !strings.Contains(err.Error(), "dynamic derivations are not supported yet") {
+			t.Errorf("%s: %v", what, err)
+		}
+		_, derr := s.adder().Derivation(ctx, d)
+		if outputs, err := s.db.Outputs(p); err != nil || len(outputs) > 0 || !c.ok && derr == nil {
+			t.Errorf("%s: outputs %v, %v, %v", what, outputs, err, derr)
+		}
+	}
 }

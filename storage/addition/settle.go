@@ -130,7 +130,10 @@ func (a *Adder) install(staged string, info validity.Info, reg validity.Registra
 		return err
 	}
 	reg.Paths = []validity.Info{info}
-	err := a.DB.RegisterProvisional(reg)
+	err := a.Optimiser.Added(real)
+	if err == nil {
+		err = a.DB.RegisterProvisional(reg)
+	}
 	if err != nil {
 		_, rerr := localstore.Remove(real)
 		err = errors.Join(err, rerr)
@@ -152,6 +155,9 @@ func (a *Adder) replace(staged string, info validity.Info) error {
 			return err
 		}
 	} else if err := localstore.Exchange(staged, real); err != nil {
+		return err
+	}
+	if err := a.Optimiser.Added(real); err != nil {
 		return err
 	}
 	if err := a.Layout.Flush(real); err != nil {

@@ -99,27 +99,7 @@ func (l *Log) Close() error {
 // compress is not synced, as the plain log is not: what a power failure takes
 // from the last logs does no harm to what is valid.
 func (l *Log) compress() error {
-	packed, err := os.CreateTemp(filepath.Dir(l.path), filepath.Base(l.path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(l.writeTo(packed), packed.Chmod(0o644), packed.Close())
-	if err == nil {
-		err = os.Rename(packed.Name(), l.path+".bz2")
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(packed.Name()))
-	}
-	return nil
-}
-
-func (l *Log) writeTo(packed io.Writer) error {
-	w, err := bzip2.NewWriter(packed, &bzip2.WriterConfig{Level: level(l.size)})
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(w, io.NewSectionReader(l.file, 0, l.size))
-	return errors.Join(err, w.Close())
+	return pack(l.path, level(l.size), io.NewSectionReader(l.file, 0, l.size))
 }
 
 // level is the size of a block in units of 100 kB: no larger than the log, as

@@ -29,6 +29,10 @@ const stagingName = ".troupe-staging"
 // can enter; what is added to the store is made there first.
 func (l Layout) StagingDir() string { return filepath.Join(l.RealStoreDir(), stagingName) }
 
+// LinksDir has a second name for every file whose contents other files of the
+// store share: the hash of its archive. It is Nix's too.
+func (l Layout) LinksDir() string { return filepath.Join(l.RealStoreDir(), ".links") }
+
 // BuildsDir is where build directories are made unless settings say otherwise.
 // It is not in a directory that everybody can write to.
 func (l Layout) BuildsDir() string { return filepath.Join(l.StateDir, "builds") }

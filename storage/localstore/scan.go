@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"troupe/storage/githash"
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
 	"troupe/storage/references"
@@ -57,10 +58,19 @@ func HashTree(real string, m storepath.Method, a nixhash.Algorithm) (nixhash.Has
 		if err := hashFile(w, real); err != nil {
 			return nixhash.Hash{}, err
 		}
-	default:
-		return nixhash.Hash{}, fmt.Errorf("hash '%s': %v hashing is not supported yet", real, m)
+	case storepath.Git:
+		return hashGit(real, a)
 	}
 	return nixhash.Finish(a, w), nil
+}
+
+func hashGit(real string, a nixhash.Algorithm) (nixhash.Hash, error) {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(nar.Dump(w, real)) }()
+	h := githash.New(a)
+	err := nar.Parse(r, h)
+	r.CloseWithError(err)
+	return h.Sum(), err
 }
 
 func hashFile(w io.Writer, real string) error {

@@ -7,24 +7,36 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // Dump writes the archive of a file, directory or symbolic link. It follows no
 // link below path, and none that path is.
-func Dump(w io.Writer, path string) error {
-	d := &dumper{w: w, buf: make([]byte, 0, bufferSize)}
+func Dump(w io.Writer, path string) error { return DumpAt(w, unix.AT_FDCWD, path, path) }
+
+// DumpAt is [Dump] of an entry of an open directory; shown is for errors.
+func DumpAt(w io.Writer, dirfd int, name, shown string) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	d := &dumper{w: w, buf: (*buf)[:0]}
 	d.string(magic)
-	err := d.node(unix.AT_FDCWD, path, path, 0)
+	err := d.node(dirfd, name, shown, 0)
 	if err == nil {
 		err = d.flush()
 	}
 	if err != nil {
-		return fmt.Errorf("dump '%s': %w", path, err)
+		return fmt.Errorf("dump '%s': %w", shown, err)
 	}
 	return nil
 }
+
+// buffers are kept for the next: many a dump is of a small file.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, bufferSize)
+	return &b
+}}
 
 // bufferSize is how much is written at a time.
 const bufferSize = 1 << 17

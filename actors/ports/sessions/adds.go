@@ -14,8 +14,10 @@ import (
 )
 
 // adder adds for this client: what it adds is kept while the client is there.
-func (c *connection) adder() *addition.Adder {
-	return &addition.Adder{Layout: c.p.s.Layout, DB: c.p.s.DB, Trust: c.p.settings.Load().Trust, Keep: c.keep}
+func (c *connection) adder() (*addition.Adder, error) {
+	policy, err := c.p.s.PolicyOf(c.terms().Settings)
+	return &addition.Adder{Layout: c.p.s.Layout, DB: c.p.s.DB, Trust: c.p.settings.Load().Trust, Keep: c.keep,
+		Optimiser: c.p.s.OptimiserFor(policy)}, err
 }
 
 // committed makes paths durable, so that the client may be told.
@@ -27,10 +29,12 @@ func (c *connection) committed(a *addition.Adder, err error, paths ...storepath.
 }
 
 func (c *connection) addToStore(q *workerproto.AddToStore, b io.Reader) (workerproto.Reply, error) {
-	a := c.adder()
+	a, err := c.adder()
+	if err != nil {
+		return nil, err
+	}
 	o := addition.Object{Name: q.Name, Method: q.Method, Algorithm: q.Algorithm, References: q.References, Repair: q.Repair && c.trusted}
 	var p storepath.Path
-	var err error
 	if q.Stream(c.d) == workerproto.StreamNAR && q.Method == storepath.Flat {
 		p, err = c.addOldFlat(a, o, b)
 	} else {
@@ -58,14 +62,20 @@ func (c *connection) addOldFlat(a *addition.Adder, o addition.Object, archive io
 }
 
 func (c *connection) addText(q *workerproto.AddTextToStore) (workerproto.Reply, error) {
-	a := c.adder()
+	a, err := c.adder()
+	if err != nil {
+		return nil, err
+	}
 	p, err := a.Add(c.ctx, addition.Object{Name: q.Name, Method: storepath.Text, Algorithm: nixhash.SHA256, References: q.References},
 		strings.NewReader(q.Text))
 	return &workerproto.Path{Path: p}, c.committed(a, err, p)
 }
 
 func (c *connection) addDerivation(d *derivation.Derivation) (storepath.Path, error) {
-	a := c.adder()
+	a, err := c.adder()
+	if err != nil {
+		return storepath.Path{}, err
+	}
 	p, err := a.Derivation(c.ctx, d)
 	return p, c.committed(a, err, p)
 }
@@ -75,8 +85,11 @@ func (c *connection) conditions(repair, dontCheckSigs bool) addition.Terms {
 }
 
 func (c *connection) addNar(q *workerproto.AddToStoreNar, b io.Reader) (workerproto.Reply, error) {
-	a := c.adder()
-	err := a.AddNar(c.ctx, validity.Info(q.Info), b, c.conditions(q.Repair, q.DontCheckSigs))
+	a, err := c.adder()
+	if err != nil {
+		return nil, err
+	}
+	err = a.AddNar(c.ctx, validity.Info(q.Info), b, c.conditions(q.Repair, q.DontCheckSigs))
 	return &workerproto.Nothing{}, c.committed(a, err, q.Info.Path)
 }
 
@@ -96,7 +109,11 @@ func (c *connection) addMany(q *workerproto.AddMultipleToStore, b io.Reader) (wo
 		info.Ultimate = false // it was made elsewhere
 		return addition.Item{Info: validity.Info(info), Archive: r}, err
 	}
-	return &workerproto.Nothing{}, c.adder().AddMany(c.ctx, next, c.conditions(q.Repair, q.DontCheckSigs))
+	a, err := c.adder()
+	if err != nil {
+		return nil, err
+	}
+	return &workerproto.Nothing{}, a.AddMany(c.ctx, next, c.conditions(q.Repair, q.DontCheckSigs))
 }
 
 // modulo is the hash modulo of a derivation that is valid or given.

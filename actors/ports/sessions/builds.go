@@ -155,6 +155,24 @@ func (c *connection) history(drv storepath.Path, r messages.Result, b *workerpro
 	return nil
 }
 
+// repair brings back a path whose contents are lost or changed, by building it
+// again.
+func (c *connection) repair(ctx context.Context, p storepath.Path) error {
+	info, err := c.validInfo(p)
+	if err != nil {
+		return err
+	}
+	if info.Deriver.IsZero() {
+		return fmt.Errorf("cannot repair path '%s'", c.d.Dir.Join(p))
+	}
+	targets := []messages.Target{{Path: info.Deriver, Outputs: []string{messages.AllOutputs}, Mode: messages.Repair}}
+	results, err := c.realise(targets)
+	if err != nil {
+		return err
+	}
+	return c.failure(targets, results)
+}
+
 func (c *connection) ensurePath(q *workerproto.EnsurePath) (workerproto.Reply, error) {
 	targets := []messages.Target{{Path: q.Path}}
 	results, err := c.realise(targets)

@@ -95,8 +95,15 @@ type Settings struct {
 	AllowedUsers, TrustedUsers []string
 	TrustedSubstituters        []string
 	// DrainTimeout is how long builds may go on when the daemon is told to end.
-	DrainTimeout  time.Duration
-	FsyncMetadata bool
+	DrainTimeout time.Duration
+	// RequireSigs asks for a signature by one of TrustedPublicKeys on what comes from elsewhere.
+	RequireSigs       bool
+	TrustedPublicKeys []string
+	// SecretKeyFiles have a key each, which signs what is built.
+	SecretKeyFiles []string
+
+	AutoOptimiseStore bool
+	FsyncMetadata     bool
 
 	JournalSize uint64 // bytes that the flight recorder's files may have; 0 is none
 
@@ -123,9 +130,11 @@ func Defaults(host Host, confDir string) Settings {
 		Store: "auto", Substitute: true, Substituters: []string{"https://cache.nixos.org/"},
 		Builders:     "@" + confDir + "/machines",
 		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"}, TrustedSubstituters: []string{},
-		FsyncMetadata: true,
-		JournalSize:   64 << 20,
-		DrainTimeout:  8 * time.Second,
+		RequireSigs: true, SecretKeyFiles: []string{},
+		TrustedPublicKeys: []string{"cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="},
+		FsyncMetadata:     true,
+		JournalSize:       64 << 20,
+		DrainTimeout:      8 * time.Second,
 	}
 	if host.Root {
 		s.BuildUsersGroup = "nixbld"
