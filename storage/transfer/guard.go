@@ -1,4 +1,4 @@
-package builtin
+package transfer
 
 import (
 	"errors"
@@ -61,13 +61,17 @@ func port(u *url.URL) string {
 	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
-func withoutUser(u *url.URL) *url.URL {
+// WithoutUser is the URL without the credentials in it, which [New]'s client sends by itself.
+func WithoutUser(u *url.URL) *url.URL {
 	plain := *u
 	plain.User = nil
 	return &plain
 }
 
-// checkRedirect follows to http and https only: never to a file of the sandbox.
+// maxRedirects is how many are followed, one after the other.
+const maxRedirects = 10
+
+// checkRedirect follows to http and https only: never to a file of the machine.
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) >= maxRedirects:
