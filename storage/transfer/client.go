@@ -3,6 +3,7 @@
 package transfer
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -28,6 +29,8 @@ type Settings struct {
 	Connections int
 	// HTTP1 keeps to HTTP/1.1.
 	HTTP1 bool
+	// Dial makes connections; nil is the machine's network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // New makes a client that trusts the authorities of s alone, and sends credentials to the server of the first URL
@@ -37,11 +40,14 @@ func New(first *url.URL, s Settings) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: s.ConnectTimeout}
+	dial := s.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: s.ConnectTimeout}).DialContext
+	}
 	proxy := (&httpproxy.Config{HTTPProxy: proxyFor(s.Proxy, "http_proxy"), HTTPSProxy: proxyFor(s.Proxy, "https_proxy"),
 		NoProxy: s.Proxy["no_proxy"]}).ProxyFunc()
 	transport := &http.Transport{
-		DialContext:         dialer.DialContext,
+		DialContext:         dial,
 		Proxy:               func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
 		TLSClientConfig:     &tls.Config{RootCAs: trust, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: s.ConnectTimeout,
