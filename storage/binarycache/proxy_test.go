@@ -141,7 +141,7 @@ func through(t *testing.T, s *sample, f fault, test func(t *testing.T, c *Cache,
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := newProxy(s, f)
-		server := &http.Server{Handler: p}
+		server := &http.Server{Handler: p, ErrorLog: silent}
 		served := make(chan struct{})
 		go func() { server.Serve(p); close(served) }()
 		settings := Settings{StoreDir: "/nix/store", Attempts: 3, StallTimeout: 10 * time.Second}
