@@ -1,7 +1,6 @@
 package binarycache
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +41,7 @@ func (c *Cache) Fetch(ctx context.Context, info narinfo.Info) (*NAR, error) {
 	n := &NAR{c: c, info: info, raw: newRaw(ctx, c, info), hash: nixhash.SHA256.New(), end: end, free: free}
 	err = n.raw.connect()
 	if err == nil {
-		if n.plain, err = unpack(ctx, info.Compression, n.raw); err != nil {
+		if n.plain, err = c.pool.unpackers.unpack(ctx, info.Compression, n.raw); err != nil {
 			err = n.explain(err)
 		}
 	}
@@ -140,7 +139,8 @@ func (n *NAR) Close() error {
 // Unpack makes what the NAR holds at a place where nothing may be, and leaves nothing there unless all of it was as
 // promised.
 func (n *NAR) Unpack(place string) error {
-	buffered := bufio.NewReaderSize(n, 1<<17)
+	buffered, done := n.c.pool.unpackers.buffer(n)
+	defer done()
 	if err := nar.Restore(buffered, place); err != nil {
 		var syntax *nar.SyntaxError
 		if errors.As(err, &syntax) {

@@ -137,7 +137,7 @@ func TestUnpackRefuses(t *testing.T) {
 		{"a program that is not there", "lrzip", "x", "unpack with 'lrzip'"},
 		{"a program that fails", "lz4", "not lz4", "unpack with 'lz4'"},
 	} {
-		r, err := unpack(context.Background(), c.method, strings.NewReader(c.packed))
+		r, err := new(unpackers).unpack(context.Background(), c.method, strings.NewReader(c.packed))
 		if err == nil {
 			_, err = io.Copy(io.Discard, r)
 			if cerr := r.Close(); cerr != nil {
@@ -153,14 +153,15 @@ func TestUnpackRefuses(t *testing.T) {
 // What we pack is what comes out, at every level.
 func TestPack(t *testing.T) {
 	text := strings.Repeat("some text that repeats itself, ", 10_000)
+	var u unpackers // all levels use what the first has left
 	for method := range suffixes {
 		for _, level := range []int{-1, 0, 1, 9, 99} {
 			var packed strings.Builder
-			w, err := pack(Config{Compression: method, CompressionLevel: level, ParallelCompression: level == 1}, &packed)
+			w, err := pack(Config{Compression: method, CompressionLevel: level, ParallelCompression: level == 1}, uint64(len(text)), &packed)
 			must(t, err)
 			_, err = io.WriteString(w, text)
 			must(t, errors.Join(err, w.Close()))
-			r, err := unpack(context.Background(), method, strings.NewReader(packed.String()))
+			r, err := u.unpack(context.Background(), method, strings.NewReader(packed.String()))
 			must(t, err)
 			got, err := io.ReadAll(r)
 			must(t, errors.Join(err, r.Close()))

@@ -11,7 +11,8 @@ import (
 // Pool makes caches, and has what those of one place share, for all clients of a process: connections, bounds, and the
 // circuit breaker.
 type Pool struct {
-	settings Settings
+	settings  Settings
+	unpackers unpackers
 
 	mu     sync.Mutex
 	places map[string]*place // by URL without settings

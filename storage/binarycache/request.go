@@ -99,14 +99,14 @@ func (c *Cache) text(ctx context.Context, file string) (text []byte, err error) 
 		if err != nil {
 			return err
 		}
-		text, err = readText(f)
+		text, err = c.readText(f)
 		return errors.Join(err, f.Close())
 	})
 	return text, err
 }
 
-func readText(f *content) ([]byte, error) {
-	plain, err := f.decoded()
+func (c *Cache) readText(f *content) ([]byte, error) {
+	plain, err := f.decoded(&c.pool.unpackers)
 	if err != nil {
 		return nil, err
 	}
@@ -120,12 +120,12 @@ func readText(f *content) ([]byte, error) {
 }
 
 // decoded undoes what the server did to a text for its way.
-func (f *content) decoded() (io.ReadCloser, error) {
+func (f *content) decoded(u *unpackers) (io.ReadCloser, error) {
 	switch f.encoding {
 	case "", "identity":
 		return io.NopCloser(f), nil
 	}
-	return unpack(context.Background(), strings.TrimPrefix(f.encoding, "x-"), f)
+	return u.unpack(context.Background(), strings.TrimPrefix(f.encoding, "x-"), f)
 }
 
 // open opens a text of any length.
@@ -136,7 +136,7 @@ func (c *Cache) open(ctx context.Context, file string) (io.ReadCloser, error) {
 		if err != nil {
 			return err
 		}
-		plain, err := f.decoded()
+		plain, err := f.decoded(&c.pool.unpackers)
 		if err != nil {
 			return errors.Join(err, f.Close())
 		}

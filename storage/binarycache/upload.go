@@ -104,7 +104,7 @@ func (c *Cache) upload(ctx context.Context, info narinfo.Info, archive io.Reader
 func (c *Cache) fill(ctx context.Context, spool *spooled, info *narinfo.Info, archive io.Reader) (*lister, error) {
 	fileHash := nixhash.SHA256.New()
 	file := bufio.NewWriterSize(io.MultiWriter(spool, fileHash), 1<<17)
-	packed, err := pack(c.Config, file)
+	packed, err := pack(c.Config, info.NarSize, file)
 	if err != nil {
 		return nil, err
 	}
