@@ -152,10 +152,15 @@ func TestUnpackRefuses(t *testing.T) {
 
 // What we pack is what comes out, at every level.
 func TestPack(t *testing.T) {
-	text := strings.Repeat("some text that repeats itself, ", 10_000)
-	var u unpackers // all levels use what the first has left
+	short := strings.Repeat("some text that repeats itself, ", 10_000)
+	long := strings.Repeat(short, 2*chunkSize/len(short)+1) // three chunks
+	var u unpackers                                         // all levels use what the first has left
 	for method := range suffixes {
 		for _, level := range []int{-1, 0, 1, 9, 99} {
+			text := short
+			if level == 1 {
+				text = long
+			}
 			var packed strings.Builder
 			w, err := pack(Config{Compression: method, CompressionLevel: level, ParallelCompression: level == 1}, uint64(len(text)), &packed)
 			must(t, err)

@@ -326,3 +326,27 @@ func (s *putServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusCreated)
 }
+
+// What is packed in parallel is read by Nix as one stream.
+func TestNixReadsParallel(t *testing.T) {
+	n := newNix(t)
+	file := n.dir + "/numbers"
+	must(t, os.WriteFile(file, []byte(strings.Repeat("0123456789abcdef\n", chunkSize/8)), 0o644))
+	p := n.parse(n.run("a", "nix-store", "--add", file))
+	n.run("a", "nix", "copy", "--to", "file://"+n.dir+"/theirs?compression=none", n.path(p))
+	known := n.info(n.open(n.pool(), "file://"+n.dir+"/theirs"), p)
+	for _, method := range []string{"xz", "bzip2", "gzip", "zstd"} {
+		t.Run(method, func(t *testing.T) {
+			n := n.in(t)
+			url, to := "file://"+n.dir+"/ours-"+method, n.dir+"/to-"+method
+			c := n.open(n.pool(), url+"?parallel-compression=true&compression="+method)
+			info, err := c.Upload(context.Background(), narinfo.Info{Path: p, NarHash: known.NarHash, NarSize: known.NarSize}, n.archive(p))
+			must(t, err)
+			if info.FileSize > info.NarSize/50 {
+				t.Errorf("%d bytes were packed into %d", info.NarSize, info.FileSize)
+			}
+			n.run("a", "nix", "copy", "--no-check-sigs", "--from", url, "--to", to, n.path(p))
+			n.same(p, to+"/nix/store/"+p.Base())
+		})
+	}
+}

@@ -26,8 +26,20 @@ type plain struct{ io.Writer }
 
 func (plain) Close() error { return nil }
 
-// pack compresses what is written to it, some size bytes; a level of -1 is the method's own.
+// pack compresses what is written to it, some size bytes.
 func pack(c Config, size uint64, w io.Writer) (io.WriteCloser, error) {
+	if !c.ParallelCompression || size <= chunkSize {
+		return packer(c, size, 1, w)
+	}
+	switch c.Compression {
+	case "xz", "bzip2", "gzip":
+		return &parallel{out: w, pack: func(w io.Writer) (io.WriteCloser, error) { return packer(c, chunkSize, 1, w) }}, nil
+	}
+	return packer(c, size, runtime.GOMAXPROCS(0), w)
+}
+
+// packer is the method's own; a level of -1 is too.
+func packer(c Config, size uint64, threads int, w io.Writer) (io.WriteCloser, error) {
 	level := func(own, least, most int) int {
 		if c.CompressionLevel < 0 {
 			return own
@@ -41,10 +53,6 @@ func pack(c Config, size uint64, w io.Writer) (io.WriteCloser, error) {
 		window := min(uint64(xzWindow[level(6, 0, 9)]), max(size, leastWindow))
 		return xz.WriterConfig{DictCap: int(window)}.NewWriter(w)
 	case "zstd":
-		threads := 1
-		if c.ParallelCompression {
-			threads = runtime.GOMAXPROCS(0)
-		}
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level(3, 1, 22))), zstd.WithEncoderConcurrency(threads))
 	case "bzip2":
 		return bzip2.NewWriter(w, &bzip2.WriterConfig{Level: level(9, 1, 9)})

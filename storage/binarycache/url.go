@@ -67,6 +67,9 @@ func ParseURL(text string) (Config, error) {
 			return c, fmt.Errorf("read store URL '%s': setting '%s': %w", u.Redacted(), key, err)
 		}
 	}
+	if c.ParallelCompression && (c.Compression == "br" || c.Compression == "none") {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("setting 'parallel-compression' of '%s' has no effect on '%s'", c, c.Compression))
+	}
 	slices.Sort(c.Warnings)
 	return c, nil
 }
