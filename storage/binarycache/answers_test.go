@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -123,6 +124,44 @@ func TestAnswersAreKept(t *testing.T) {
 	must(t, err)
 	if _, found, err := c.Info(context.Background(), gone); !found || err != nil {
 		t.Errorf("after: %v, %v", found, err)
+	}
+}
+
+// Logs are read as Nix uploads them: packed for their way, or not.
+func TestLog(t *testing.T) {
+	s := newSample(t, "none", false)
+	must(t, os.Mkdir(s.dir+"/log", 0o755))
+	drv := parsePath(t, "i1kx9g2zbfgblhg37zik3s0vy4clkbzd-a?b+c.drv")
+	must(t, os.WriteFile(s.dir+"/log/"+drv.Base(), []byte("a line\n"), 0o644))
+	var packed bytes.Buffer
+	w, err := pack(Config{Compression: "br", CompressionLevel: -1}, 0, &packed)
+	must(t, err)
+	io.WriteString(w, "a line\n")
+	must(t, w.Close())
+	files := http.FileServer(http.Dir(s.dir))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/br/log/"+drv.Base() {
+			w.Header().Set("Content-Encoding", "br")
+			w.Write(packed.Bytes())
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	pool := NewPool(Settings{StoreDir: "/nix/store"})
+	defer pool.Close()
+	for _, url := range []string{"file://" + s.dir, server.URL, server.URL + "/br"} {
+		c, err := pool.Open(url)
+		must(t, err)
+		log, found, err := c.Log(context.Background(), drv)
+		if err != nil || !found {
+			t.Errorf("%s: %v, %v", url, found, err)
+			continue
+		}
+		text, err := io.ReadAll(log)
+		if err := errors.Join(err, log.Close()); err != nil || string(text) != "a line\n" {
+			t.Errorf("%s: %q, %v", url, text, err)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"sync"
 	"time"
 
@@ -35,6 +36,8 @@ type Settings struct {
 	SpoolDir     string        // for what is packed before it is sent; "" is the system's
 	// ReadKey reads the key file of a "secret-key" setting.
 	ReadKey func(file string) (Signer, error)
+	// AWSKey is what requests to S3 are signed with, by profile; see [AWSKeys]. nil signs nothing.
+	AWSKey func(profile string) (AWSKey, error)
 	// Warn takes one line; nil drops it.
 	Warn func(string)
 }
@@ -115,7 +118,11 @@ func (c *Cache) parse(p storepath.Path, text []byte) (narinfo.Info, error) {
 
 // Log opens the log of a derivation's build, as far as the cache has it; unpacked.
 func (c *Cache) Log(ctx context.Context, drv storepath.Path) (io.ReadCloser, bool, error) {
-	text, err := c.open(ctx, "log/"+drv.Base())
+	name := drv.Base()
+	if c.place.remote {
+		name = url.PathEscape(name) // it may have a "?"
+	}
+	text, err := c.open(ctx, "log/"+name)
 	if errors.Is(err, errAbsent) {
 		return nil, false, nil
 	}

@@ -331,7 +331,7 @@ func (s *putServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestNixReadsParallel(t *testing.T) {
 	n := newNix(t)
 	file := n.dir + "/numbers"
-	must(t, os.WriteFile(file, []byte(strings.Repeat("0123456789abcdef\n", chunkSize/8)), 0o644))
+	must(t, os.WriteFile(file, []byte(strings.Repeat("0123456789abcdef\n", chunkSize/4)), 0o644))
 	p := n.parse(n.run("a", "nix-store", "--add", file))
 	n.run("a", "nix", "copy", "--to", "file://"+n.dir+"/theirs?compression=none", n.path(p))
 	known := n.info(n.open(n.pool(), "file://"+n.dir+"/theirs"), p)

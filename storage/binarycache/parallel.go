@@ -8,7 +8,7 @@ import (
 )
 
 // chunkSize is what one processor packs at a time, in bytes; twice that and the packer's window are held for each.
-const chunkSize = 8 << 20
+const chunkSize = 4 << 20
 
 // parallel packs in chunks, on all processors, each into a stream of its own: who unpacks takes one after the other as
 // the same file. One goroutine writes and closes it.

@@ -82,6 +82,9 @@ func (p *Pool) place(config Config) (*place, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	name := config.URL.String()
+	if config.S3 != nil {
+		name += fmt.Sprint(*config.S3)
+	}
 	if known := p.places[name]; known != nil {
 		return known, nil
 	}
@@ -91,16 +94,19 @@ func (p *Pool) place(config Config) (*place, error) {
 		nars:    make(chan struct{}, max(1, connections*3/4)),
 		uploads: make(chan struct{}, packers),
 	}
-	if config.URL.Scheme == "https" && !p.settings.HTTP1 {
+	base := config.base()
+	if base.Scheme == "https" && !p.settings.HTTP1 {
 		connections = max(connections, streams)
 	}
 	at.requests = make(chan struct{}, connections)
 	if at.remote {
-		client, err := transfer.New(config.URL, p.settings.Settings)
+		settings := p.settings.Settings
+		settings.Sign = p.settings.sign(config)
+		client, err := transfer.New(base, settings)
 		if err != nil {
 			return nil, err
 		}
-		at.files = &server{client: client, base: transfer.WithoutUser(config.URL), settings: &p.settings}
+		at.files = &server{client: client, base: transfer.WithoutUser(base), settings: &p.settings}
 	} else {
 		at.files = directory(config.URL.Path)
 	}

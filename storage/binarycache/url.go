@@ -26,11 +26,13 @@ type Config struct {
 	WriteNarListing     bool
 	IndexDebugInfo      bool
 
+	S3 *s3 // of a URL "s3://bucket"; nil for others
+
 	Warnings []string // on settings that are not known, or without effect
 }
 
 // schemes are those that [ParseURL] knows.
-var schemes = []string{"file", "http", "https"}
+var schemes = []string{"file", "http", "https", "s3"}
 
 // Known says whether a substituter's URL is that of a binary cache of ours.
 func Known(text string) bool {
@@ -61,6 +63,8 @@ func ParseURL(text string) (Config, error) {
 		return c, fmt.Errorf("read store URL '%s': it names no directory of this machine", u.Redacted())
 	case u.Scheme != "file" && u.Hostname() == "":
 		return c, fmt.Errorf("read store URL '%s': it names no host", u.Redacted())
+	case u.Scheme == "s3":
+		c.S3 = &s3{Region: "us-east-1", Scheme: "https"}
 	}
 	for key, values := range settings {
 		if err := c.set(key, values[len(values)-1]); err != nil {
@@ -75,6 +79,11 @@ func ParseURL(text string) (Config, error) {
 }
 
 func (c *Config) set(key, value string) (err error) {
+	if c.S3 != nil {
+		if known, err := c.S3.set(key, value); known {
+			return err
+		}
+	}
 	switch key {
 	case "priority":
 		c.Priority = new(int)
@@ -98,7 +107,8 @@ func (c *Config) set(key, value string) (err error) {
 		c.WriteNarListing, err = boolean(value)
 	case "index-debug-info":
 		c.IndexDebugInfo, err = boolean(value)
-	case "path-info-cache-size", "local-nar-cache", "system-features":
+	case "path-info-cache-size", "local-nar-cache", "system-features", "narinfo-compression", "ls-compression", "log-compression",
+		"multipart-upload", "buffer-size":
 		c.Warnings = append(c.Warnings, fmt.Sprintf("setting '%s' of '%s' has no effect", key, c))
 	default:
 		c.Warnings = append(c.Warnings, fmt.Sprintf("unknown setting '%s' of '%s'", key, c))

@@ -18,6 +18,8 @@ func TestParseURL(t *testing.T) {
 		"https://u:p@a.org:8/b/?priority=3&want-mass-query=1&trusted=true": {Priority: &three, WantMassQuery: &yes, Trusted: true},
 		"file:///a/b?compression=zstd&compression-level=19&parallel-compression=true&secret-key=/k&write-nar-listing=yes&index-debug-info=1&store=/s": {
 			Compression: "zstd", CompressionLevel: 19, ParallelCompression: true, SecretKey: "/k", WriteNarListing: true, IndexDebugInfo: true, StoreDir: "/s"},
+		"s3://bucket?region=eu-west-1&profile=p&multipart-upload=true": {S3: &s3{Region: "eu-west-1", Scheme: "https", Profile: "p"},
+			Warnings: []string{"setting 'multipart-upload' of 's3://bucket' has no effect"}},
 		"http://a.org?foo=1&path-info-cache-size=3": {Warnings: []string{"setting 'path-info-cache-size' of 'http://a.org' has no effect", "unknown setting 'foo' of 'http://a.org'"}},
 	} {
 		got, err := ParseURL(text)
@@ -37,10 +39,12 @@ func TestParseURL(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"/a":                      "scheme '' is none of file, http, https",
-		"ssh://a":                 "scheme 'ssh' is none of file, http, https",
+		"/a":                      "scheme '' is none of file, http, https, s3",
+		"ssh://a":                 "scheme 'ssh' is none of file, http, https, s3",
 		"file://host/a":           "it names no directory of this machine",
 		"http:///a":               "it names no host",
+		"s3://a?scheme=ftp":       "'ftp' is neither http nor https",
+		"s3://a?endpoint=x/y":     "'x/y' is not a host",
 		"http://u:pw@a:b/":        "it is not a URL",
 		"http://u:pw@a?trusted=x": "read store URL 'http://u:xxxxx@a': setting 'trusted': 'x' is not a Boolean",
 		"http://a?compression=x":  "unknown compression method 'x'",

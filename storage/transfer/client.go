@@ -29,6 +29,8 @@ type Settings struct {
 	Connections int
 	// HTTP1 keeps to HTTP/1.1.
 	HTTP1 bool
+	// Sign changes each request to the first URL's server, and no other; nil is nothing.
+	Sign func(*http.Request) (*http.Request, error)
 	// Dial makes connections; nil is the machine's network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -57,7 +59,9 @@ func New(first *url.URL, s Settings) (*http.Client, error) {
 		MaxIdleConnsPerHost: s.Connections,
 		IdleConnTimeout:     idleTimeout,
 	}
-	return &http.Client{Transport: newGuard(transport, first, s.Netrc), CheckRedirect: checkRedirect}, nil
+	guard := newGuard(transport, first, s.Netrc)
+	guard.sign = s.Sign
+	return &http.Client{Transport: guard, CheckRedirect: checkRedirect}, nil
 }
 
 // idleTimeout is below what servers allow, so that they rarely close a connection just when it is used again.

@@ -17,6 +17,7 @@ type guard struct {
 	first          *url.URL
 	user, password string
 	has            bool
+	sign           func(*http.Request) (*http.Request, error) // nil for nothing
 }
 
 func newGuard(next http.RoundTripper, first *url.URL, netrc []byte) *guard {
@@ -39,6 +40,12 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Header.Del("Referer") // a URL may hold a secret in its query
 	if g.has && g.trusts(r.URL) {
 		r.SetBasicAuth(g.user, g.password)
+	}
+	if g.sign != nil && g.trusts(r.URL) {
+		var err error
+		if r, err = g.sign(r); err != nil {
+			return nil, err
+		}
 	}
 	return g.next.RoundTrip(r)
 }
