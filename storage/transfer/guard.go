@@ -1,4 +1,4 @@
-package builtin
+package transfer
 
 import (
 	"errors"
@@ -17,6 +17,7 @@ type guard struct {
 	first          *url.URL
 	user, password string
 	has            bool
+	sign           func(*http.Request) (*http.Request, error) // nil for nothing
 }
 
 func newGuard(next http.RoundTripper, first *url.URL, netrc []byte) *guard {
@@ -40,6 +41,12 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if g.has && g.trusts(r.URL) {
 		r.SetBasicAuth(g.user, g.password)
 	}
+	if g.sign != nil && g.trusts(r.URL) {
+		var err error
+		if r, err = g.sign(r); err != nil {
+			return nil, err
+		}
+	}
 	return g.next.RoundTrip(r)
 }
 
@@ -61,13 +68,17 @@ func port(u *url.URL) string {
 	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
 
-func withoutUser(u *url.URL) *url.URL {
+// WithoutUser is the URL without the credentials in it, which [New]'s client sends by itself.
+func WithoutUser(u *url.URL) *url.URL {
 	plain := *u
 	plain.User = nil
 	return &plain
 }
 
-// checkRedirect follows to http and https only: never to a file of the sandbox.
+// maxRedirects is how many are followed, one after the other.
+const maxRedirects = 10
+
+// checkRedirect follows to http and https only: never to a file of the machine.
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	switch {
 	case len(via) >= maxRedirects:

@@ -1,38 +1,9 @@
-package builtin
+package transfer
 
 import (
-	"context"
 	"net/url"
-	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 )
-
-// TestStall runs on a clock of its own: what comes puts the end off, silence does not.
-func TestStall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		limit := newStall(10*time.Second, cancel)
-		defer limit.stop()
-		body := &watchedBody{body: strings.NewReader("ab"), stall: limit}
-		for range 2 {
-			time.Sleep(9 * time.Second)
-			if _, err := body.Read(make([]byte, 1)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		time.Sleep(9 * time.Second)
-		if ctx.Err() != nil {
-			t.Error("ended although something came")
-		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if ctx.Err() == nil {
-			t.Error("did not end although nothing came")
-		}
-	})
-}
 
 func TestTrusts(t *testing.T) {
 	for _, c := range []struct {
