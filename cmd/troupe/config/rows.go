@@ -52,7 +52,7 @@ var honouredRows = []row{
 	field("timeout", seconds, func(s *Settings) *time.Duration { return &s.Timeout }).called("build-timeout"),
 	field("trusted-substituters", sets, func(s *Settings) *[]string { return &s.TrustedSubstituters }).called("trusted-binary-caches").notYet(),
 	field("trusted-users", lists, func(s *Settings) *[]string { return &s.TrustedUsers }),
-	field("use-cgroups", booleans, func(s *Settings) *bool { return &s.UseCgroups }).notYet(),
+	field("use-cgroups", cgroupModes, func(s *Settings) *CgroupMode { return &s.UseCgroups }),
 }
 
 // ownRows are settings that Nix does not have.
