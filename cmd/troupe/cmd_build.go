@@ -110,6 +110,7 @@ func (c *buildCmd) realise(s *session, st *openedStore, wanted []messages.Target
 	defer display.Close()
 	log := zerolog.New(zerolog.ConsoleWriter{Out: displayWriter{display}, NoColor: true, PartsExclude: []string{"time"}}).Level(zerolog.WarnLevel)
 	settings.Services.Roots, settings.Services.Log, settings.Logger = roots, log, log
+	useCgroups(launcher, s.settings.UseCgroups, log)
 	settings.Machines.Goal.CacheFailure = c.CacheFailure
 	settings.Observe = func(m messages.Message) {
 		c.hear(m)

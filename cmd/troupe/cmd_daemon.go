@@ -80,6 +80,7 @@ func (c *daemonCmd) service(s *session, f func(*service) error) (err error) {
 		return err
 	}
 	settings.Services.Roots, settings.Services.Log, settings.Logger, settings.Sessions = roots, log, log, &of
+	useCgroups(launcher, s.settings.UseCgroups, log)
 	settings.Fatal = func(actor messages.Address, reason string) {
 		log.Error().Str("actor", string(actor)).Str("reason", reason).Msg("the service cannot go on")
 		os.Exit(exitFailure)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"troupe/actors"
@@ -49,6 +50,15 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 	p := &policies{location: s.location, userns: userns, own: own}
 	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Optimiser: st.optimiser, Given: &ports.Given{}, PolicyOf: p.of}
 	return a, p, p.set(c)
+}
+
+// useCgroups gives builders cgroups of their own, unless that is turned off. Who
+// asked for them gets no build without.
+func useCgroups(l *linux.Launcher, mode config.CgroupMode, log zerolog.Logger) {
+	if mode == config.CgroupsOff {
+		return
+	}
+	l.UseCgroups(mode == config.CgroupsNeeded, func(err error) { log.Warn().Err(err).Msg("clean up") })
 }
 
 // limits are what a builder may take by the settings.

@@ -22,38 +22,17 @@ import (
 // Launcher starts builders through a small process of its own; see package
 // early. When this process dies in whatever way, so do the builders.
 type Launcher struct {
-	socket *os.File
-	cmd    *exec.Cmd
-	filter []byte
+	socket  *os.File
+	cmd     *exec.Cmd
+	filter  []byte
+	cgroups *cgroups       // nil without
+	heard   chan struct{}  // closed when the launcher has nothing more to say
+	ending  sync.WaitGroup // builders whose cgroups are being removed
 
 	mu       sync.Mutex // guards what follows
 	next     int
 	children map[string]*Process
 	err      error // why no more can be launched
-}
-
-// Process is a builder that runs.
-type Process struct {
-	PID int
-	// Output reads what the builder writes. It ends when no process has the
-	// other side open any more.
-	Output *os.File
-
-	launcher *Launcher
-	id       string
-	began    time.Time
-	started  chan error // one value: whether the stage was forked
-	forked   bool       // that value was nil; guarded by the launcher's mu
-	exited   chan struct{}
-	exit     Exit
-}
-
-// Exit is how a builder ended and what it used, with its children.
-type Exit struct {
-	Code, Signal int // the code is -1 where a signal ended it
-	Wall         time.Duration
-	User, System time.Duration
-	PeakMemory   uint64 // bytes
 }
 
 // NewLauncher starts the launcher's process.
@@ -78,7 +57,7 @@ func NewLauncher() (*Launcher, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start launcher: %w", err), ours.Close())
 	}
-	l := &Launcher{socket: ours, cmd: cmd, filter: filter, children: map[string]*Process{}}
+	l := &Launcher{socket: ours, cmd: cmd, filter: filter, heard: make(chan struct{}), children: map[string]*Process{}}
 	go l.listen()
 	return l, nil
 }
@@ -86,7 +65,10 @@ func NewLauncher() (*Launcher, error) {
 // Close kills every builder and ends the launcher.
 func (l *Launcher) Close() error {
 	err := unix.Shutdown(int(l.socket.Fd()), unix.SHUT_RDWR)
-	return errors.Join(os.NewSyscallError("shutdown", err), l.cmd.Wait(), l.socket.Close())
+	err = errors.Join(os.NewSyscallError("shutdown", err), l.cmd.Wait())
+	<-l.heard
+	l.ending.Wait()
+	return errors.Join(err, l.cgroups.close(), l.socket.Close())
 }
 
 // Start runs a builder. Extra, if not nil, is its descriptor 5.
@@ -96,7 +78,7 @@ func (l *Launcher) Start(s sandbox.Spec, at Places, extra *os.File) (*Process, e
 		return nil, fmt.Errorf("start builder: %w", err)
 	}
 	defer slave.Close()
-	p, err := l.launch(program(s, at, l.filter), s, slave, extra)
+	p, err := l.launch(program(s, at, l.filter), s, l.cgroups, slave, extra)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start builder: %w", explain(err, s.Spaces)), output.Close())
 	}
@@ -105,8 +87,8 @@ func (l *Launcher) Start(s sandbox.Spec, at Places, extra *os.File) (*Process, e
 }
 
 // launch runs a program in a stage, and returns when it has executed the
-// builder or said why it cannot.
-func (l *Launcher) launch(steps []early.Step, s sandbox.Spec, output, extra *os.File) (*Process, error) {
+// builder or said why it cannot. It gets one of the cgroups unless they are nil.
+func (l *Launcher) launch(steps []early.Step, s sandbox.Spec, in *cgroups, output, extra *os.File) (*Process, error) {
 	text, err := memoryFile("program", early.Encode(steps))
 	if err != nil {
 		return nil, err
@@ -121,15 +103,20 @@ func (l *Launcher) launch(steps []early.Step, s sandbox.Spec, output, extra *os.
 	if err != nil {
 		return nil, errors.Join(err, theirs.Close())
 	}
-	err = l.send(p.id, s, output, text, theirs, extra)
+	own, err := l.group(p, in)
+	if err == nil {
+		err = l.send(p.id, own, s, output, text, theirs, extra)
+	}
 	if cerr := theirs.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
 		l.forget(p.id)
-		return nil, err
+	} else {
+		err = <-p.started
 	}
-	if err := <-p.started; err != nil {
+	if err != nil {
+		own.discard()
 		return nil, err
 	}
 	said, err := io.ReadAll(status)
@@ -152,6 +139,15 @@ func (l *Launcher) register() (*Process, error) {
 	return p, nil
 }
 
+// group gives a process that is about to be started one of the cgroups.
+func (l *Launcher) group(p *Process, in *cgroups) (*cgroup, error) {
+	own, err := in.add(p.id)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.cgroup = own
+	return own, err
+}
+
 func (l *Launcher) forget(id string) *Process {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,20 +156,41 @@ func (l *Launcher) forget(id string) *Process {
 	return p
 }
 
-func (l *Launcher) send(id string, s sandbox.Spec, files ...*os.File) error {
+// send asks for a stage, in a cgroup unless that is nil; files is what it gets.
+func (l *Launcher) send(id string, in *cgroup, s sandbox.Spec, files ...*os.File) error {
 	uid, gid := s.Identity.OutsideUID, s.Identity.OutsideGID
 	if !s.Spaces.User {
 		uid, gid = -1, -1
 	}
-	request := early.Encode([]early.Step{{Op: "launch", Args: []string{id, early.Itoa(cloneFlags(s.Spaces)),
-		early.Itoa(s.Identity.UID), early.Itoa(uid), early.Itoa(s.Identity.GID), early.Itoa(gid)}}})
+	cgroup := early.NoCgroup
+	if in != nil {
+		dir, err := os.Open(in.path)
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
+		cgroup, files = early.CgroupWanted, append([]*os.File{dir}, files...)
+		if in.of.needed {
+			cgroup = early.CgroupNeeded
+		}
+	}
+	return l.write(early.Encode([]early.Step{{Op: "launch", Args: []string{id, early.Itoa(cloneFlags(s.Spaces)),
+		early.Itoa(s.Identity.UID), early.Itoa(uid), early.Itoa(s.Identity.GID), early.Itoa(gid), cgroup}}}), files...)
+}
+
+// write sends a request, with those of the files that are not nil.
+func (l *Launcher) write(request []byte, files ...*os.File) error {
 	var fds []int
 	for _, f := range files {
 		if f != nil {
 			fds = append(fds, int(f.Fd()))
 		}
 	}
-	return os.NewSyscallError("sendmsg", unix.Sendmsg(int(l.socket.Fd()), request, unix.UnixRights(fds...), nil, 0))
+	var rights []byte
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
+	}
+	return os.NewSyscallError("sendmsg", unix.Sendmsg(int(l.socket.Fd()), request, rights, nil, 0))
 }
 
 func cloneFlags(n sandbox.Namespaces) (flags int) {
@@ -190,6 +207,7 @@ func cloneFlags(n sandbox.Namespaces) (flags int) {
 
 // listen takes the launcher's answers until it ends.
 func (l *Launcher) listen() {
+	defer close(l.heard)
 	packet := make([]byte, early.MaxPacket)
 	for {
 		n, err := l.socket.Read(packet)
@@ -208,17 +226,28 @@ func (l *Launcher) answer(s early.Step) {
 	id := s.Args[0]
 	switch s.Op {
 	case "started":
-		l.mu.Lock()
-		p := l.children[id]
-		p.forked = true
-		l.mu.Unlock()
-		p.PID = number(s.Args[1])
-		p.started <- nil
+		l.started(id, s.Args[1], s.Args[2])
 	case "failed":
 		l.forget(id).started <- stageError(s.Args[1])
 	case "exited":
 		l.forget(id).ended(s.Args[1:])
 	}
+}
+
+func (l *Launcher) started(id, pid, cgroup string) {
+	l.mu.Lock()
+	p := l.children[id]
+	p.forked = true
+	given := p.cgroup
+	if cgroup == early.NoCgroup {
+		p.cgroup = nil
+	}
+	l.mu.Unlock()
+	if p.cgroup == nil {
+		given.discard() // it is empty
+	}
+	p.PID = number(pid)
+	p.started <- nil
 }
 
 func number(s string) int {
@@ -227,17 +256,6 @@ func number(s string) int {
 		panic("launcher answers " + s) // it is this very program
 	}
 	return n
-}
-
-func (p *Process) ended(a []string) {
-	status := syscall.WaitStatus(number(a[0]))
-	p.exit = Exit{Code: status.ExitStatus(), Wall: time.Since(p.began),
-		User: time.Duration(number(a[1])) * time.Microsecond, System: time.Duration(number(a[2])) * time.Microsecond,
-		PeakMemory: uint64(number(a[3])) << 10}
-	if status.Signaled() {
-		p.exit.Signal = int(status.Signal())
-	}
-	close(p.exited)
 }
 
 // errLost says that the launcher's process is gone, and the builders with it.
@@ -252,23 +270,9 @@ func (l *Launcher) lost() {
 			p.started <- errLost
 			continue
 		}
-		p.exit = Exit{Code: -1, Signal: int(syscall.SIGKILL), Wall: time.Since(p.began)}
-		close(p.exited)
+		p.over(Exit{Code: -1, Signal: int(syscall.SIGKILL), Wall: time.Since(p.began)})
 	}
 	l.children = map[string]*Process{}
-}
-
-// Wait waits for the builder's own end; others may still have its output open.
-func (p *Process) Wait() Exit {
-	<-p.exited
-	return p.exit
-}
-
-// Kill kills the builder and its process group; in a pid namespace that is
-// everything it has started. One that has ended already is well.
-func (p *Process) Kill() error {
-	request := early.Encode([]early.Step{{Op: "kill", Args: []string{p.id}}})
-	return os.NewSyscallError("sendmsg", unix.Sendmsg(int(p.launcher.socket.Fd()), request, nil, nil, 0))
 }
 
 // memoryFile is a file without a name that holds b.

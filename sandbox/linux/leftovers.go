@@ -45,7 +45,7 @@ func (l *Launcher) killAll(uid int) error {
 	}
 	defer null.Close()
 	steps := []early.Step{{Op: "group", Args: []string{strconv.Itoa(uid), ""}}, {Op: "user", Args: []string{strconv.Itoa(uid)}}, {Op: "kill-all"}}
-	p, err := l.launch(steps, sandbox.Spec{}, null, nil)
+	p, err := l.launch(steps, sandbox.Spec{}, nil, null, nil)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ func TestForkBombOfAUser(t *testing.T) {
 	}
 	l := launcher(t)
 	const uid = testUID - 1
+	killAtEnd(t, l, uid)
 	for range 5 {
 		p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", bomb}, Dir: "/", Env: []string{"PATH=/bin:/usr/bin"},
 			Identity: sandbox.Identity{UID: uid, GID: uid, OutsideUID: uid, OutsideGID: uid, Change: true}}, linux.Places{}, nil)
@@ -67,6 +68,15 @@ func TestForkBombOfAUser(t *testing.T) {
 		drain(t, p)
 		p.Wait()
 	}
+}
+
+// killAtEnd kills a user's processes that a test leaves where it fails.
+func killAtEnd(t *testing.T, l *linux.Launcher, uid int) {
+	t.Cleanup(func() {
+		if err := l.KillUser(uid); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // One in a sandbox goes with its first process.

@@ -19,6 +19,7 @@ func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
 	}
 	if s.Spaces.Mount {
 		p.add("private")
+		p.add("hide-cgroup")
 	}
 	if s.Spaces.Net {
 		p.add("loopback")

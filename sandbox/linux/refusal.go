@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"troupe/sandbox"
+	"troupe/sandbox/linux/early"
 )
 
 // setupError says why a stage could not be made or could not go on.
@@ -34,6 +35,9 @@ func stageError(said string) error {
 // notWithLess ends the errors of sandboxes that the kernel does not give.
 const notWithLess = "it is not built with less; 'sandbox = false' builds without a sandbox"
 
+// notWithoutCgroup ends the errors of cgroups that cannot be had.
+const notWithoutCgroup = "'use-cgroups = true' wants one; 'use-cgroups = false' builds without"
+
 // explain says what a person can do about an error.
 func explain(err error, wanted sandbox.Namespaces) error {
 	var setup *setupError
@@ -42,6 +46,10 @@ func explain(err error, wanted sandbox.Namespaces) error {
 	}
 	kinds := kindsOf(wanted)
 	switch {
+	case strings.HasPrefix(setup.text, early.ForkInCgroup) && len(kinds) > 0 && refusesNamespaces(setup.errno):
+		return fmt.Errorf("make namespaces (%s) in a cgroup: %w%s (%s; %s)", strings.Join(kinds, ", "), setup.errno, reasons(kinds), notWithLess, notWithoutCgroup)
+	case strings.HasPrefix(setup.text, early.ForkInCgroup):
+		return fmt.Errorf("%w (%s)", err, notWithoutCgroup)
 	case strings.HasPrefix(setup.text, "fork:") && len(kinds) > 0 && refusesNamespaces(setup.errno):
 		return fmt.Errorf("make namespaces (%s): %w%s (%s)", strings.Join(kinds, ", "), setup.errno, reasons(kinds), notWithLess)
 	case setup.errno == unix.EPERM:

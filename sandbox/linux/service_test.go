@@ -2,10 +2,12 @@ package linux_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,19 +18,20 @@ import (
 	"troupe/sandbox/linux"
 )
 
-// asService says to TestTheServiceDies that it is the service: it starts two
-// builders, says their process ids, and waits to be killed.
+// asService says to a test that it is the service: it starts builders, says their
+// process ids, and waits to be killed.
 const asService = "TROUPE_TEST_SERVICE"
 
-// Builders do not outlive the service, even where it is killed without warning.
-func TestTheServiceDies(t *testing.T) {
-	if os.Getenv(asService) != "" {
-		serve(t)
-		return
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestTheServiceDies$")
-	cmd.Env = append(os.Environ(), asService+"=1")
+// newService runs this very test as the service, reads its line, and kills it at
+// the end of the test.
+func newService(t *testing.T) (service *os.Process, line string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), asService+"=1", "TMPDIR="+openDir(t)) // it cannot clean up
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // whose end that is
+	t.Cleanup(runtime.UnlockOSThread)
 	said, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -36,35 +39,62 @@ func TestTheServiceDies(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var plain, boxed int
-	line, err := bufio.NewReader(said).ReadString('\n')
-	if err == nil {
-		_, err = fmt.Sscanf(line, "builders %d %d", &plain, &boxed)
-	}
-	var handles []int
-	for _, pid := range []int{plain, boxed} {
-		if pid == 0 {
-			continue
+	t.Cleanup(func() {
+		cmd.Process.Kill() // where the test has failed
+		if err := cmd.Wait(); err == nil {
+			t.Error("the service was not killed")
 		}
-		fd, ferr := unix.PidfdOpen(pid, 0)
-		if ferr != nil {
-			t.Error(ferr)
-			continue
-		}
-		defer unix.Close(fd)
-		handles = append(handles, fd)
-	}
-	if kerr := cmd.Process.Kill(); kerr != nil {
-		t.Error(kerr)
-	}
+	})
+	line, err = bufio.NewReader(said).ReadString('\n')
 	if err != nil {
 		t.Fatalf("%q: %v", line, err)
+	}
+	return cmd.Process, line
+}
+
+// Builders do not outlive the service, even where it is killed without warning.
+func TestTheServiceDies(t *testing.T) {
+	if os.Getenv(asService) != "" {
+		serve(t)
+		return
+	}
+	service, line := newService(t)
+	var plain, boxed int
+	if _, err := fmt.Sscanf(line, "builders %d %d", &plain, &boxed); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	handles := []int{handle(t, plain), handle(t, boxed)}
+	if err := service.Kill(); err != nil {
+		t.Fatal(err)
 	}
 	for _, fd := range handles {
 		within(t, "a builder", func() { awaitEnd(t, fd) })
 	}
-	if err := cmd.Wait(); err == nil {
-		t.Error("the service was not killed")
+}
+
+// Nor does what they have detached from themselves, and no cgroup is left.
+func TestTheServiceOfCgroupsDies(t *testing.T) {
+	if os.Getenv(asService) != "" {
+		serveDaemon(t)
+		return
+	}
+	grouped(t) // or there is nothing to test
+	service, line := newService(t)
+	var builder, detached int
+	var dir string
+	if _, err := fmt.Sscanf(line, "builder %d %d %s", &builder, &detached, &dir); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	launcher, left := handle(t, parent(t, builder)), handle(t, detached)
+	if err := service.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the launcher", func() { awaitEnd(t, launcher) })
+	if !isDead(left) {
+		t.Error("what a builder has detached outlives the service")
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left (%v)", dir, err)
 	}
 }
 
@@ -96,6 +126,18 @@ func serve(t *testing.T) {
 	boxed := startRequest(t, l, r)
 	fmt.Printf("builders %d %d\n", plain.PID, boxed.PID)
 	plain.Wait()
+}
+
+func serveDaemon(t *testing.T) {
+	l, dir := grouped(t)
+	d := newDaemon(t, "sleep 1000")
+	p, err := l.Start(plain(d.start()+"sleep 1000"), linux.Places{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitLine(t, p, "started")
+	fmt.Printf("builder %d %d %s\n", p.PID, d.pid(t), dir)
+	p.Wait()
 }
 
 // A builder has no signal ignored because the service has.

@@ -89,7 +89,7 @@ func (l *Launcher) HasUserNamespaces() (bool, error) {
 	defer null.Close()
 	spec := sandbox.Spec{Spaces: sandbox.Namespaces{User: true}, Identity: sandbox.Identity{
 		UID: 1000, GID: 100, OutsideUID: os.Geteuid(), OutsideGID: os.Getegid()}}
-	p, err := l.launch([]early.Step{{Op: "end"}}, spec, null, nil)
+	p, err := l.launch([]early.Step{{Op: "end"}}, spec, nil, null, nil)
 	var setup *setupError
 	if errors.As(err, &setup) && refusesNamespaces(setup.errno) {
 		return false, nil

@@ -80,6 +80,7 @@ func show(s *Settings, name string) string {
 		"max-build-log-size": s.MaxBuildLogSize, "impure-env": s.ImpureEnv, "netrc-file": s.NetrcFile,
 		"substituters": s.Substituters, "build-users-group": fmt.Sprintf("%q", s.BuildUsersGroup), "store": s.Store,
 		"builders": s.Builders, "trusted-users": s.TrustedUsers,
+		"use-cgroups": fmt.Sprintf("%q", s.UseCgroups),
 	}
 	value, ok := fields[name]
 	if !ok {

@@ -56,7 +56,7 @@ var honouredRows = []row{
 	field("trusted-substituters", sets, func(s *Settings) *[]string { return &s.TrustedSubstituters }).called("trusted-binary-caches").notYet(),
 	field("trusted-public-keys", lists, func(s *Settings) *[]string { return &s.TrustedPublicKeys }).called("binary-cache-public-keys"),
 	field("trusted-users", lists, func(s *Settings) *[]string { return &s.TrustedUsers }),
-	field("use-cgroups", booleans, func(s *Settings) *bool { return &s.UseCgroups }).notYet(),
+	field("use-cgroups", cgroupModes, func(s *Settings) *CgroupMode { return &s.UseCgroups }),
 }
 
 // ownRows are settings that Nix does not have.

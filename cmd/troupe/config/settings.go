@@ -19,6 +19,17 @@ const (
 	SandboxRelaxed SandboxMode = "relaxed"
 )
 
+// CgroupMode is the value of "use-cgroups".
+type CgroupMode string
+
+// The values of CgroupMode. CgroupsWanted, where builders without a cgroup are well,
+// is what nobody can set: it is the default, and Nix's is CgroupsOff.
+const (
+	CgroupsWanted CgroupMode = ""
+	CgroupsNeeded CgroupMode = "true"
+	CgroupsOff    CgroupMode = "false"
+)
+
 // SandboxPath is one entry of "sandbox-paths": a host path and where a builder sees it.
 type SandboxPath struct {
 	Inside, Outside string
@@ -56,7 +67,7 @@ type Settings struct {
 	AutoAllocateUIDs bool
 	// StartID and IDCount delimit the uids of auto-allocate-uids.
 	StartID, IDCount uint32
-	UseCgroups       bool
+	UseCgroups       CgroupMode
 
 	System                         string
 	ExtraPlatforms, SystemFeatures []string

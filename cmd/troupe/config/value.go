@@ -131,6 +131,14 @@ var sandboxModes = kind[SandboxMode]{parse: func(text string) (SandboxMode, erro
 	return "", errors.New("want true, false or relaxed")
 }}
 
+var cgroupModes = kind[CgroupMode]{parse: func(text string) (CgroupMode, error) {
+	needed, err := booleans.parse(text)
+	if needed {
+		return CgroupsNeeded, err
+	}
+	return CgroupsOff, err
+}}
+
 // sandboxPaths are words INSIDE, INSIDE=OUTSIDE, either with a "?" at the end. Of two with the same
 // INSIDE the one that sorts last counts, because Nix keeps the words as a set; with extra-, the old one.
 var sandboxPaths = kind[[]SandboxPath]{

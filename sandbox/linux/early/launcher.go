@@ -6,26 +6,40 @@ import (
 	"syscall"
 )
 
-// A request on the launcher's socket is one packet: a [Step] with Op "launch" or
-// "kill". The descriptors of a launch are, in order, those that the stage gets
-// as output, program, status and, if there is one, extra.
+// A request on the launcher's socket is one packet: a [Step] with Op "launch",
+// "kill" or "cgroups". The descriptors of a launch are, in order: the cgroup that
+// the stage is born in, unless CGROUP is [NoCgroup]; then those that the stage
+// gets as output, program, status and, if there is one, extra.
 //
-//	launch ID CLONE-FLAGS UID-INSIDE UID-OUTSIDE GID-INSIDE GID-OUTSIDE
-//	kill   ID
+//	launch  ID CLONE-FLAGS UID-INSIDE UID-OUTSIDE GID-INSIDE GID-OUTSIDE CGROUP
+//	kill    ID
+//	cgroups PATH
+//
+// The one descriptor of "cgroups" is the locked directory PATH, in which the
+// cgroups of launches are; when the service is gone, what runs in there is
+// killed and the directory is removed.
 //
 // Answers are packets of the same form:
 //
-//	started ID PID
+//	started ID PID CGROUP
 //	failed  ID TEXT
 //	exited  ID STATUS USER-MICROSECONDS SYSTEM-MICROSECONDS PEAK-KILOBYTES
 //
-// With user ids of -1 there is no user namespace.
+// With user ids of -1 there is no user namespace. The CGROUP of an answer is
+// [NoCgroup] where the stage is in none.
+
+// What a launch says of the stage's cgroup.
+const (
+	NoCgroup     = "no"
+	CgroupWanted = "wanted" // where the kernel lets it be born there
+	CgroupNeeded = "needed"
+)
 
 // MaxPacket bounds a request and an answer, in bytes.
 const MaxPacket = 4096
 
 // maxFDs is how many descriptors a launch has at most.
-const maxFDs = 4
+const maxFDs = 5
 
 // launcher serves requests until the service closes the socket or dies. All
 // forks are made by this one thread, which lives as long as the process: the
@@ -42,6 +56,7 @@ func launcher() {
 		request, fds, ok := receive()
 		if !ok {
 			l.killEverything()
+			l.cgroups.end()
 			return
 		}
 		switch request.Op {
@@ -49,6 +64,9 @@ func launcher() {
 			l.start(request.Args, fds)
 		case "kill":
 			l.kill(request.Args[0])
+		case "cgroups":
+			l.cgroups = cgroups{path: request.Args[0], fd: fds[0]}
+			fds = nil // it is kept open
 		}
 		for _, fd := range fds {
 			syscall.Close(fd)
@@ -58,7 +76,9 @@ func launcher() {
 
 // children are the processes that run.
 type children struct {
-	null int // a descriptor of /dev/null
+	null    int     // a descriptor of /dev/null
+	cgroups cgroups // of the launcher's own thread
+
 	mu   sync.Mutex
 	pids map[string]int // by the id of the request; guarded by mu
 }
@@ -75,6 +95,10 @@ var stageCapabilities = []uintptr{
 // start forks one stage. Its set-up is the stage's business; what fails here is
 // that the kernel gives no process or no namespace.
 func (c *children) start(a []string, fds []int) {
+	var cgroupFD int
+	if a[6] != NoCgroup {
+		cgroupFD, fds = fds[0], fds[1:]
+	}
 	files := []uintptr{uintptr(c.null), uintptr(fds[0]), uintptr(fds[0])}
 	for _, fd := range fds[1:] {
 		files = append(files, uintptr(fd))
@@ -89,16 +113,45 @@ func (c *children) start(a []string, fds []int) {
 		attr.Sys.GidMappingsEnableSetgroups = syscall.Geteuid() == 0
 		attr.Sys.AmbientCaps = stageCapabilities
 	}
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{StageName}, attr)
+	pid, cgroup, err := fork(attr, a[6], cgroupFD)
 	if err != nil {
-		answer("failed", a[0], failureText("fork", err))
+		answer("failed", a[0], failureText(forkStep(cgroup), err))
 		return
 	}
 	c.mu.Lock()
 	c.pids[a[0]] = pid
 	c.mu.Unlock()
-	answer("started", a[0], Itoa(pid))
+	answer("started", a[0], Itoa(pid), cgroup)
 	go c.wait(a[0], pid)
+}
+
+// fork makes a stage and says whether that is in the cgroup. The kernel may not
+// give it there: before Linux 5.7 it cannot, and filters of containers may not let
+// it. Where the cgroup is only wanted, it is made without.
+func fork(attr *syscall.ProcAttr, wanted string, cgroupFD int) (pid int, cgroup string, err error) {
+	if wanted != NoCgroup {
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, cgroupFD
+		if pid, err = forkExec(attr); err == nil || wanted == CgroupNeeded {
+			return pid, wanted, err
+		}
+		attr.Sys.UseCgroupFD = false
+	}
+	pid, err = forkExec(attr)
+	return pid, NoCgroup, err
+}
+
+func forkExec(attr *syscall.ProcAttr) (int, error) {
+	return syscall.ForkExec("/proc/self/exe", []string{StageName}, attr)
+}
+
+// ForkInCgroup begins the text of a failure whose reason may be the cgroup.
+const ForkInCgroup = "fork in a cgroup"
+
+func forkStep(cgroup string) string {
+	if cgroup == NoCgroup {
+		return "fork"
+	}
+	return ForkInCgroup
 }
 
 // wait reports a child's end. The process is reaped under the lock, so that a

@@ -79,6 +79,11 @@ func perform(s Step) error {
 	switch s.Op {
 	case "private": // no mount goes back to the parent namespace
 		return syscall.Mount("none", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, "")
+	case "hide-cgroup":
+		// So that /proc/self/cgroup reads the same in every build. Nothing
+		// depends on it, and a kernel may be without.
+		syscall.Unshare(syscall.CLONE_NEWCGROUP)
+		return nil
 	case "loopback":
 		return loopback()
 	case "close-from": // every descriptor from this one on, when the builder is executed
