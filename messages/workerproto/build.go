@@ -2,6 +2,7 @@ package workerproto
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"troupe/storage/storepath"
@@ -99,12 +100,11 @@ func (b *BuildResult) walk(f *form) {
 func (f *form) microseconds(field string, d *time.Duration) {
 	n := uint64(d.Microseconds())
 	f.integer(field, &n)
-	wide := time.Duration(n) * time.Microsecond
-	if uint64(wide.Microseconds()) != n {
+	if n > uint64(math.MaxInt64/time.Microsecond) {
 		f.fail(field, fmt.Errorf("%d microseconds are out of range", n))
 	}
 	if f.reading() {
-		*d = wide
+		*d = time.Duration(n) * time.Microsecond
 	}
 }
 

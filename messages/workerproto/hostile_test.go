@@ -62,6 +62,28 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestServersRefused: what a hostile server may send.
+func TestServersRefused(t *testing.T) {
+	for _, c := range []struct {
+		sent []byte
+		want string
+	}{
+		{wire(1), "read frame: tag: 0x1 is not known"},
+		{wire(0x63787470, "Warning"), "read frame *workerproto.Error: kind: 'Warning' instead of 'Error'"},
+		{wire(0x63787470, "Error", 0, "Error", "no", 1), "read frame *workerproto.Error: position: 1 instead of 0"},
+		{wire(0x52534c54, 1, 101, 1, 2), "read frame *workerproto.Result: fields: 2 is neither 0 nor 1"},
+	} {
+		if _, err := ReadFrame(NewReader(bytes.NewReader(c.sent)), in(38)); err == nil || err.Error() != c.want {
+			t.Errorf("%.100q: %v, want %s", c.sent, err, c.want)
+		}
+	}
+	const want = "read reply to BuildDerivation: user cpu: 18446744073709551615 microseconds are out of range"
+	sent := wire(0, "", 1, 0, 0, 0, 1, uint64(1<<64-1))
+	if _, err := ReadReply(NewReader(bytes.NewReader(sent)), &BuildDerivation{}, in(38)); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 // TestLenience: what peers are forgiven, and how it is understood.
 func TestLenience(t *testing.T) {
 	for _, c := range []struct {
