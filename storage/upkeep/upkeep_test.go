@@ -104,6 +104,10 @@ func TestVerify(t *testing.T) {
 			must(t, errors.Join(os.Remove(s.RealPath(s.chain[0])), os.Remove(s.RealPath(s.chain[2]))))
 		}, []string{"path 'chain-0' disappeared, but it still has valid referrers!", "path 'chain-2' disappeared, removing from database..."},
 			upkeep.Found{Checked: 3, Wrong: 2, Mended: 1}, []int{2}},
+		"lower two vanished": {func(t *testing.T, s store) {
+			must(t, errors.Join(os.Remove(s.RealPath(s.chain[0])), os.Remove(s.RealPath(s.chain[1]))))
+		}, []string{"path 'chain-0' disappeared, but it still has valid referrers!", "path 'chain-1' disappeared, but it still has valid referrers!"},
+			upkeep.Found{Checked: 4, Wrong: 2}, nil},
 		"no file": {func(t *testing.T, s store) {
 			must(t, errors.Join(os.Remove(s.RealPath(s.chain[2])), os.Symlink("x", s.RealPath(s.chain[2]))))
 		}, []string{"path 'chain-2' was modified!"}, upkeep.Found{Checked: 4, Wrong: 1}, nil},
