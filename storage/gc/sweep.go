@@ -119,7 +119,8 @@ func (s *sweep) close() error {
 	return nil
 }
 
-// A batch is as large as what it takes lets others wait for about batchTime.
+// A batch is as large as can be moved away in about batchTime. To make it invalid
+// takes a sync on top of that, however small it is.
 const (
 	batchTime   = 20 * time.Millisecond
 	minBatch    = 16
@@ -173,16 +174,16 @@ func (s *sweep) take(groups [][]int32, size int) (batch []int32, rest [][]int32)
 func onDisk(narSize uint64) uint64 { return (narSize + 4095) &^ 4095 }
 
 // batch makes those of the paths invalid that are still dead, and moves them
-// away; nobody can lease a path until that is done, which took so long.
+// away, which took so long; nobody can lease a path until that is done.
 func (s *sweep) batch(batch []int32) (took time.Duration, err error) {
 	err = s.run.Exclude(func(fresh []storepath.Path) error {
-		start := time.Now()
-		defer func() { took = time.Since(start) }()
 		s.l.markPaths(fresh)
 		gone, err := s.unregister(batch)
 		if err != nil {
 			return err
 		}
+		start := time.Now()
+		defer func() { took = time.Since(start) }()
 		for _, p := range gone {
 			if err := s.discard(p.Base()); err != nil {
 				s.failed = errors.Join(s.failed, err)
