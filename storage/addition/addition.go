@@ -141,6 +141,9 @@ func hashTree(ctx context.Context, host string) (nixhash.Hash, error) {
 
 // Commit makes what was added durable.
 func (a *Adder) Commit(ctx context.Context, paths ...storepath.Path) error {
+	if len(paths) == 0 {
+		return nil
+	}
 	if a.Durable != nil {
 		return a.Durable(ctx, paths...)
 	}
