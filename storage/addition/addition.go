@@ -25,6 +25,9 @@ type Adder struct {
 	Layout localstore.Layout
 	DB     *validity.DB
 	Trust  Trust
+	// Durable commits for [Adder.Commit] where somebody sees to all commits of a
+	// process; nil where the Adder flushes and commits by itself.
+	Durable func(context.Context, ...storepath.Path) error
 	// Optimiser links what is added to equal files; nil where it does not.
 	Optimiser *localstore.Optimiser
 	// Keep is told of each path before it is looked for, so that no collector
@@ -138,6 +141,12 @@ func hashTree(ctx context.Context, host string) (nixhash.Hash, error) {
 
 // Commit makes what was added durable.
 func (a *Adder) Commit(ctx context.Context, paths ...storepath.Path) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	if a.Durable != nil {
+		return a.Durable(ctx, paths...)
+	}
 	pending := a.DB.Pending(paths...)
 	reals := make([]string, len(pending))
 	for i, p := range pending {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -251,6 +252,27 @@ func TestAddMany(t *testing.T) {
 				t.Errorf("%s: %s is durable: %v, %v", what, p, durable, err)
 			}
 		}
+	}
+}
+
+// Whoever sees to commits is asked for them, once for all, and also for what came
+// before a fault.
+func TestAddManyCommitsElsewhere(t *testing.T) {
+	s := newStore(t)
+	items, paths := chain(t, 5)
+	items[3].Info.NarSize++
+	a := s.adder()
+	var asked [][]storepath.Path
+	a.Durable = func(_ context.Context, some ...storepath.Path) error {
+		asked = append(asked, slices.Clone(some))
+		return errHangUp
+	}
+	err := a.AddMany(context.Background(), nextOf(items, io.EOF), trustAll)
+	if len(asked) != 1 || !slices.Equal(asked[0], paths[:3]) || !errors.Is(err, errHangUp) || !strings.Contains(err.Error(), "size mismatch") {
+		t.Errorf("asked for %v, %v", asked, err)
+	}
+	if durable, err := s.db.Durable(paths[0]); err != nil || durable {
+		t.Errorf("durable is %v, %v", durable, err)
 	}
 }
 

@@ -89,7 +89,7 @@ func receiveFile(ctx context.Context, place string, algorithm nixhash.Algorithm,
 		return nixhash.Hash{}, err
 	}
 	h := algorithm.New()
-	_, err = io.CopyBuffer(io.MultiWriter(f, h), untilDone{ctx, r}, make([]byte, copySize))
+	_, err = io.Copy(io.MultiWriter(f, h), untilDone{ctx, r}) // 32 KiB at a time
 	return nixhash.Finish(algorithm, h), errors.Join(err, f.Close())
 }
 
