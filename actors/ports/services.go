@@ -30,8 +30,9 @@ type Services struct {
 	// Optimiser links outputs to equal files, where the policy wants it.
 	Optimiser *localstore.Optimiser
 	// Given has derivations that are not in the store; nil is none.
-	Given *Given
-	Log   zerolog.Logger
+	Given  *Given
+	Hashes *Hashes
+	Log    zerolog.Logger
 }
 
 // BuildPolicy is what the settings say about how builders run.
@@ -73,6 +74,9 @@ func (s Services) ReadDerivation(p storepath.Path) (*derivation.Derivation, erro
 func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (messages.Recipe, error) {
 	if err := drv.Supported(); err != nil {
 		return messages.Recipe{}, err
+	}
+	if !drv.KnowsOutputs() {
+		return messages.Recipe{}, &derivation.UnsupportedError{Feature: drv.Outputs[0].Kind.String()}
 	}
 	options, err := drv.Options(d.s.Layout.Dir)
 	if err != nil {

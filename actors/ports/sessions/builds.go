@@ -128,7 +128,7 @@ func (c *connection) result(t messages.Target, r messages.Result) (workerproto.B
 	if err := c.history(t.Path, r, &b); err != nil || !r.Status.OK() {
 		return b, err
 	}
-	hash, err := c.p.modulo(t.Path)
+	hash, err := c.p.s.OutputHash(t.Path)
 	if err != nil {
 		return b, err
 	}

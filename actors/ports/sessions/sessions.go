@@ -43,9 +43,6 @@ type Sessions struct {
 	// Collector collects garbage for every client.
 	Collector *gc.Collector
 
-	hashing sync.Mutex // guards hashes
-	hashes  *addition.Adder
-
 	requests atomic.Uint64 // numbers of requests and of sessions
 	serving  sync.WaitGroup
 	drained  chan struct{}
@@ -57,7 +54,7 @@ type Sessions struct {
 // New makes the port. What is watched is told to progress.
 func New(out ports.Outbox, s ports.Services, settings Settings, progress *Progress) *Sessions {
 	p := &Sessions{out: out, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{},
-		Collector: &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}, hashes: &addition.Adder{Layout: s.Layout, DB: s.DB}}
+		Collector: &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}}
 	p.Configure(settings)
 	return p
 }
