@@ -75,14 +75,23 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (message
 	if err := drv.Supported(); err != nil {
 		return messages.Recipe{}, err
 	}
-	if !drv.KnowsOutputs() {
-		return messages.Recipe{}, &derivation.UnsupportedError{Feature: drv.Outputs[0].Kind.String()}
-	}
-	options, err := drv.Options(d.s.Layout.Dir)
-	if err != nil {
+	if err := d.s.mayDepend(p, drv); err != nil {
 		return messages.Recipe{}, err
 	}
-	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), PreferLocal: options.PreferLocalBuild}
+	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), Unknown: !drv.KnowsOutputs(), Impure: drv.IsImpure(), Resolve: drv.MustResolve()}
+	if !r.Resolve { // else it is not this one that is built, and options may have placeholders
+		options, err := drv.Options(d.s.Layout.Dir)
+		if err != nil {
+			return messages.Recipe{}, err
+		}
+		r.PreferLocal = options.PreferLocalBuild
+	}
+	var err error
+	if r.Unknown && !r.Resolve {
+		if r.Locks, err = lockNames(p, drv); err != nil {
+			return messages.Recipe{}, err
+		}
+	}
 	for _, o := range drv.Outputs {
 		r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
 	}
