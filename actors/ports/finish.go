@@ -193,7 +193,9 @@ func (p *Builds) checkReferences(b *build, outputs []*made) error {
 		Rules: b.options.Rules, Lookup: p.lookup}
 	for _, o := range outputs {
 		if rules := b.options.Rules[o.Name]; o.Kind == derivation.Fixed && rules.AllowedReferences == nil && len(o.References) > 0 {
-			return &rejection{messages.OutputRejected, 0, fmt.Errorf("fixed-output derivation '%s' must not reference store paths, but it refers to '%s'",
+			return &rejection{messages.OutputRejected, 0, fmt.Errorf(
+				"fixed output derivation '%s' is not allowed to refer to other store paths, but it refers to '%s'.\n"+
+					"You may need to use the 'unsafeDiscardReferences' derivation attribute, see the manual for more details",
 				p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(o.References[0]))}
 		}
 		request.Outputs[o.Name] = outputcheck.Output{Path: o.Path, NarSize: o.NarSize, References: o.References}

@@ -35,7 +35,7 @@ func (a *Adder) add(ctx context.Context, p storepath.Path, refs []storepath.Path
 // staged gives write a place in a directory of its own, of which nothing is
 // left afterwards.
 func (a *Adder) staged(write func(place string) error) (err error) {
-	stage, err := os.MkdirTemp(a.Layout.StagingDir(), "add-")
+	stage, err := a.Layout.Stage("add-")
 	if err != nil {
 		return err
 	}
