@@ -28,7 +28,15 @@ func (idle) end(*World) error             { return nil }
 
 func allCheckers() []checker {
 	return []checker{&slotsChecker{}, &usersChecker{}, &closureChecker{}, &durableChecker{}, &answersChecker{}, newUnwantedChecker(),
-		&reasonsChecker{}, newStarvationChecker(), &buildsChecker{}, &limitsChecker{}, &restChecker{}}
+		&reasonsChecker{}, newStarvationChecker(), &ranksChecker{}, &buildsChecker{}, &limitsChecker{}, &restChecker{}}
+}
+
+// sent is the message of an effect, if it sends one of that type.
+func sent[M messages.Message](e host.Effect) (m M, ok bool) {
+	if s, isSend := e.(host.Send); isSend {
+		m, ok = s.Msg.(M)
+	}
+	return m, ok
 }
 
 // goalsInOrder lists the living goals by their addresses.

@@ -1,7 +1,9 @@
 package simulation
 
 import (
+	"cmp"
 	"strings"
+	"time"
 
 	"troupe/actors/host"
 	"troupe/messages"
@@ -34,6 +36,8 @@ type goalView struct {
 	target  messages.Target
 	waitees map[messages.GoalKey]int // how often each is awaited
 	rank    messages.RankGoal
+	weight  time.Duration // what its build counts on the path of those it awaits
+	leaving bool          // it was told to cancel, or panicked
 }
 
 func newView() *view {
@@ -105,7 +109,7 @@ func (v *view) worker(s host.Step) {
 		v.finished(m)
 	case *messages.ActorFailed:
 		if g := v.goals[m.Actor]; g != nil {
-			g.waitees = map[messages.GoalKey]int{}
+			g.waitees, g.leaving = map[messages.GoalKey]int{}, true
 		}
 	}
 	for _, e := range s.Effects {
@@ -115,6 +119,7 @@ func (v *view) worker(s host.Step) {
 
 func (v *view) await(m *messages.AwaitGoals) {
 	if g := v.goals[m.From]; g != nil {
+		g.weight = cmp.Or(m.Expected, time.Second)
 		for _, t := range m.Waitees {
 			g.waitees[t.Key()]++
 		}
@@ -152,6 +157,10 @@ func (v *view) workerEffect(e host.Effect) {
 			}
 			v.goals[e.To] = &goalView{target: m.Target, waitees: map[messages.GoalKey]int{}}
 			v.byKey[m.Target.Key()] = e.To
+		case *messages.CancelGoal:
+			if g := v.goals[e.To]; g != nil {
+				g.leaving = true
+			}
 		case *messages.WaiteeDone:
 			if g := v.goals[e.To]; g != nil {
 				k := m.Waitee.Key()

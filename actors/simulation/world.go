@@ -1,8 +1,10 @@
 package simulation
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"troupe/actors/goal"
@@ -34,6 +36,8 @@ type World struct {
 	checkers []checker
 	steps    int
 	dieAt    int // the step at which the service is killed, if that is positive
+	awaited  []awaited
+	checkAt  int // the step before which a quiet world is not looked at again
 	trace    trace
 	coverage *Coverage
 	failure  *Failure
@@ -41,7 +45,8 @@ type World struct {
 
 // Failure is an invariant that did not hold.
 type Failure struct {
-	Scenario  Scenario
+	Seed      uint64   // the seed that was run
+	Scenario  Scenario // in which it failed: a smaller one, once it was shrunk
 	Invariant string
 	Text      string
 	Steps     int
@@ -65,16 +70,21 @@ type Result struct {
 	Failure *Failure      // nil: none
 }
 
-// maxSteps bounds a run: a world that takes more does not come to rest.
-const (
-	maxSteps = 400_000
-	maxTime  = 12 * time.Hour
-)
+// bounds are the steps and the time after which a world is said not to come to
+// rest.
+func (w *World) bounds() (steps int, t time.Duration) {
+	steps, t = 400_000+1000*len(w.graph.Drvs), 12*time.Hour
+	for _, d := range w.graph.Drvs {
+		t += 2 * d.Duration
+	}
+	return steps, t
+}
 
 // Run runs a scenario until nothing is left to happen, or an invariant fails.
 func Run(s Scenario, o Options) Result {
 	w := newWorld(s, o)
 	w.start()
+	maxSteps, maxTime := w.bounds()
 	for w.failure == nil && w.turn() {
 		if w.steps > maxSteps || w.ev.now > maxTime {
 			w.fail("rest", "the world does not come to rest")
@@ -90,7 +100,7 @@ func Run(s Scenario, o Options) Result {
 }
 
 func newWorld(s Scenario, o Options) *World {
-	w := &World{Scenario: s, graph: s.Graph, rng: stream(s.Seed, "world"), net: newNetwork(stream(s.Seed, "order")), ev: newEvents(),
+	w := &World{Scenario: s, graph: s.Graph, rng: stream(s.Seed, "world"), net: newNetwork(stream(s.Seed, "order"), s.Slow), ev: newEvents(),
 		disk: newDisk(), view: newView(), coverage: o.Coverage, timers: map[timerKey]*event{}}
 	if w.graph == nil {
 		w.graph = randomGraph(s)
@@ -102,7 +112,7 @@ func newWorld(s Scenario, o Options) *World {
 	} else {
 		w.engine = newPlain(w, o.Journal)
 	}
-	w.disk.stock(w.graph)
+	w.disk.stock(w.graph.Sources)
 	if w.hit(ServiceDies) {
 		w.dieAt = 1 + w.rng.IntN(60*len(w.graph.Drvs)*s.Requests)
 	}
@@ -139,20 +149,52 @@ func (w *World) start() {
 // nothing is left.
 func (w *World) turn() bool {
 	quiet := w.net.quiet()
-	if quiet && w.life > 0 {
+	if quiet && w.life > 0 && w.steps >= w.checkAt {
 		w.checkQuiet()
+		w.checkAt = w.steps + len(w.view.goals)/manyGoals
 	}
 	switch {
 	case w.failure != nil:
 		return false
+	case w.stepComes():
+		return true
 	case quiet && len(w.ev.heap) == 0:
 		return false
-	case quiet, w.ev.near() && w.rng.IntN(16) == 0:
+	case quiet, w.ev.near() && (w.rng.IntN(16) == 0 || w.net.late() && w.rng.IntN(4) > 0):
 		w.ev.next()
 		return true
 	}
 	from, to, m := w.net.next()
 	w.arrive(from, to, m)
+	return true
+}
+
+// manyGoals is how many make it too dear to look at all of them whenever no
+// message is under way: of a large graph, several steps are looked at at once.
+const manyGoals = 32
+
+// awaited is something that happens after a step.
+type awaited struct {
+	step int
+	do   func()
+}
+
+// afterSteps lets something happen that many steps from now.
+func (w *World) afterSteps(n int, do func()) {
+	a := awaited{w.steps + n, do}
+	i, _ := slices.BinarySearchFunc(w.awaited, a, func(x, y awaited) int { return cmp.Compare(x.step, y.step+1) })
+	w.awaited = slices.Insert(w.awaited, i, a)
+}
+
+// stepComes lets the first thing happen that waits for a step, if that has
+// come.
+func (w *World) stepComes() bool {
+	if len(w.awaited) == 0 || w.awaited[0].step > w.steps {
+		return false
+	}
+	do := w.awaited[0].do
+	w.awaited = w.awaited[1:]
+	do()
 	return true
 }
 
@@ -267,7 +309,7 @@ func (w *World) check(ask func(checker) error) {
 
 func (w *World) fail(invariant, text string) {
 	if w.failure == nil {
-		w.failure = &Failure{Scenario: w.Scenario, Invariant: invariant, Text: text, Steps: w.steps, At: w.ev.now, Trace: w.trace.lines()}
+		w.failure = &Failure{Seed: w.Seed, Scenario: w.Scenario, Invariant: invariant, Text: text, Steps: w.steps, At: w.ev.now, Trace: w.trace.lines()}
 	}
 }
 

@@ -37,7 +37,7 @@ func (c *simulateCmd) Run(s *session) error {
 		float64(found.Runs)/found.Elapsed.Seconds(), float64(found.Steps)/found.Elapsed.Seconds())
 	found.Coverage.Report(s.stdout)
 	for _, f := range found.Failures {
-		fmt.Fprintf(s.stdout, "\n%v\nafter %d steps, at %v: %v\n", f.Scenario, f.Steps, f.At, f)
+		fmt.Fprintf(s.stdout, "\nseed %d fails; made smaller:\n%v\nafter %d steps, at %v: %v\n", f.Seed, f.Scenario, f.Steps, f.At, f)
 		for _, line := range f.Trace {
 			fmt.Fprintf(s.stdout, "  %s\n", line)
 		}
