@@ -9,7 +9,7 @@ import (
 // network has the messages that are under way. Those from one sender to one
 // receiver arrive in their order, and all others in any.
 type network struct {
-	rng    *rand.Rand
+	rng    *rand.Rand       // nil: the senders take turns, in their order
 	slow   messages.Address // takes its messages late
 	routes map[route]*queue
 	busy   []*queue // those with messages
@@ -41,6 +41,9 @@ func (n *network) send(from, to messages.Address, m messages.Message) {
 
 // next takes one of the messages that may arrive now.
 func (n *network) next() (from, to messages.Address, m messages.Message) {
+	if n.rng == nil {
+		return n.inTurn()
+	}
 	i := n.rng.IntN(len(n.busy))
 	for tries := 0; n.busy[i].to == n.slow && tries < patience; tries++ {
 		i = n.rng.IntN(len(n.busy))
@@ -51,6 +54,19 @@ func (n *network) next() (from, to messages.Address, m messages.Message) {
 		last := len(n.busy) - 1
 		n.busy[i] = n.busy[last]
 		n.busy = n.busy[:last]
+		delete(n.routes, q.route)
+	}
+	return q.from, q.to, m
+}
+
+// inTurn takes a message of the route that has waited the longest.
+func (n *network) inTurn() (from, to messages.Address, m messages.Message) {
+	q := n.busy[0]
+	n.busy = n.busy[1:]
+	m, q.list = q.list[0], q.list[1:]
+	if len(q.list) > 0 {
+		n.busy = append(n.busy, q)
+	} else {
 		delete(n.routes, q.route)
 	}
 	return q.from, q.to, m

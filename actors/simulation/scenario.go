@@ -17,6 +17,7 @@ import (
 
 	"troupe/actors/host"
 	"troupe/actors/machines"
+	"troupe/actors/slots"
 	"troupe/messages"
 )
 
@@ -33,8 +34,10 @@ type Scenario struct {
 	Boxed    bool             // builders cannot leave processes behind
 	Limits   messages.Limits
 	Faults   Faults
-	Goals    int    // derivations of the random graph
-	Graph    *Graph // nil: one made from the seed
+	Goals    int     // derivations of the random graph
+	Graph    *Graph  // nil: one made from the seed
+	Demand   *Demand // nil: clients do as the seed says
+	Policy   slots.Policy
 }
 
 // Random makes a scenario from a seed, with faults at their usual rates.

@@ -106,13 +106,18 @@ func newWorld(s Scenario, o Options) *World {
 		w.graph = randomGraph(s)
 	}
 	w.users, w.locks = newUsers(w), newLocks(w)
-	w.checkers = allCheckers()
+	w.checkers = checkersFor(s)
 	if o.Tree {
 		w.engine = newTree(w, o.Journal)
 	} else {
 		w.engine = newPlain(w, o.Journal)
 	}
-	w.disk.stock(w.graph.Sources)
+	if s.Demand != nil {
+		w.net.rng = nil
+		w.meeting()
+	} else {
+		w.disk.stock(w.graph.Sources)
+	}
 	if w.hit(ServiceDies) {
 		w.dieAt = 1 + w.rng.IntN(60*len(w.graph.Drvs)*s.Requests)
 	}
@@ -121,10 +126,15 @@ func newWorld(s Scenario, o Options) *World {
 
 // Settings are what the machines of a scenario are made with.
 func Settings(s Scenario) machines.Settings {
+	if s.Demand != nil {
+		m := s.Demand.Settings
+		m.Slots = s.Policy
+		return m
+	}
 	return machines.Settings{
 		Goal:    goal.Policy{StoreDir: "/nix/store", CacheFailure: s.Seed%3 == 0},
 		Store:   store.Policy{Gather: 1 + int(s.Seed%7), Linger: time.Duration(1+s.Seed%5) * time.Second},
-		MaxJobs: s.Slots, Users: buildUsers(s), NoUsers: "there are no build users",
+		MaxJobs: s.Slots, Slots: s.Policy, Users: buildUsers(s), NoUsers: "there are no build users",
 	}
 }
 
@@ -134,6 +144,10 @@ func (w *World) hit(f Fault) bool { return w.Faults[f] > 0 && w.rng.IntN(1000) <
 // start brings the clients, and the service to life.
 func (w *World) start() {
 	w.live()
+	if w.Demand != nil {
+		w.clients = demandClients(w)
+		return
+	}
 	for i := range w.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
@@ -160,7 +174,7 @@ func (w *World) turn() bool {
 		return true
 	case quiet && len(w.ev.heap) == 0:
 		return false
-	case quiet, w.ev.near() && (w.rng.IntN(16) == 0 || w.net.late() && w.rng.IntN(4) > 0):
+	case quiet, w.Demand == nil && w.ev.near() && (w.rng.IntN(16) == 0 || w.net.late() && w.rng.IntN(4) > 0):
 		w.ev.next()
 		return true
 	}
@@ -239,8 +253,12 @@ func (w *World) port(to messages.Address, m messages.Message) {
 	}
 }
 
-// work does something for the service after a while.
+// work does something for the service after a while. Of a recorded demand the
+// builds' durations have it all.
 func (w *World) work(owner messages.Address, most time.Duration, do func()) *event {
+	if w.Demand != nil {
+		return w.ev.after(time.Microsecond, owner, w.life, do)
+	}
 	return w.ev.after(time.Duration(w.rng.Int64N(int64(most))+1), owner, w.life, do)
 }
 
