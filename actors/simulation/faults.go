@@ -86,20 +86,25 @@ func Usual() (all Faults) {
 	return all
 }
 
-// ParseFaults reads "all", "none", or a list of NAME, NAME=RATE and -NAME, which
-// changes the usual rates where it has a "-", and otherwise names all there are.
+// ParseFaults reads a list of "all", "none", NAME, NAME=RATE and -NAME, in which
+// later items change what earlier ones say. One that begins with "-" changes the
+// usual rates.
 func ParseFaults(text string) (Faults, error) {
-	switch text {
-	case "", "all":
-		return Usual(), nil
-	case "none":
-		return Faults{}, nil
-	}
 	var rates Faults
-	if strings.HasPrefix(text, "-") {
+	if text == "" || strings.HasPrefix(text, "-") {
 		rates = Usual()
 	}
-	for _, item := range strings.Split(text, ",") {
+	for item := range strings.SplitSeq(text, ",") {
+		switch item {
+		case "all":
+			rates = Usual()
+			continue
+		case "none":
+			rates = Faults{}
+			continue
+		case "":
+			continue
+		}
 		name, rate, given := strings.Cut(strings.TrimPrefix(item, "-"), "=")
 		i := slices.Index(FaultNames(), name)
 		if i < 0 {
