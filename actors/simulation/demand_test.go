@@ -129,6 +129,16 @@ func granted(m simulation.Measures) string {
 	return strings.Join(names, " ")
 }
 
+// A service runs for weeks.
+func TestALongDemandIsMet(t *testing.T) {
+	d := twoClients(t)
+	d.Arrivals[1].At = 1000 * time.Hour
+	_, c := compare(t, recordDemand(t, d, slots.Shares), slots.ByName)
+	if want := 1000*time.Hour + time.Second; !near(c.Recorded.Makespan, want) || !near(c.After.Makespan, want) {
+		t.Errorf("%v and %v", c.Recorded.Makespan, c.After.Makespan)
+	}
+}
+
 // jain is the index of two.
 func jain(a, b float64) float64 { return (a + b) * (a + b) / (2 * (a*a + b*b)) }
 
@@ -177,5 +187,30 @@ func TestReplayWithPolicy(t *testing.T) {
 	got, err := journal.Replay(j, machines.FixedKinds(), m.Make)
 	if err != nil || len(got.Differences) != 1 || got.Differences[0].Was.Actor != messages.Slots {
 		t.Errorf("another policy replays as the recorded one: %v, %v", err, got.Differences)
+	}
+}
+
+func TestReadDemandRefuses(t *testing.T) {
+	for what, h := range map[string]journal.Header{
+		"not kept the beginning":    {Segment: 1, Settings: json.RawMessage(`{}`)},
+		"no policy 'from-tomorrow'": {Settings: json.RawMessage(`{"Slots":"from-tomorrow"}`)},
+		"nothing was asked for":     {Settings: json.RawMessage(`{"MaxJobs":1}`)},
+		"settings":                  {Settings: json.RawMessage(`[]`)},
+	} {
+		var b bytes.Buffer
+		w, err := journal.NewWriter(&b, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		j, err := journal.NewReader(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := simulation.ReadDemand(j); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("got %v, want %s", err, what)
+		}
 	}
 }
