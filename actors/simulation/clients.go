@@ -147,6 +147,11 @@ func (c *client) cancel(id uint64) {
 func (c *client) hangUp() {
 	c.gone = true
 	c.left, c.lost = 0, nil
+	if c.w.life > 0 && c.rng.IntN(2) == 0 { // as the door says it of one whose session failed
+		c.open = map[uint64]*messages.RealiseTargets{}
+		c.w.send(c.address, messages.Worker, &messages.ForgetClient{Client: c.address})
+		return
+	}
 	ids := make([]uint64, 0, len(c.open))
 	for id := range c.open {
 		ids = append(ids, id)
@@ -166,6 +171,9 @@ func (c *client) hear(m messages.Message) {
 		return
 	}
 	asked := c.open[a.Request]
+	if asked == nil && c.gone {
+		return // the answer was under way
+	}
 	if asked == nil {
 		c.w.fail("answers", fmt.Sprintf("%s is answered what it did not ask, or twice: %v", c.address, a))
 		return

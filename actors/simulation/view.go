@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"cmp"
+	"maps"
 	"strings"
 	"time"
 
@@ -99,6 +100,8 @@ func (v *view) worker(s host.Step) {
 		if r := v.requests[m.Request]; r != nil {
 			r.withdrawn = true
 		}
+	case *messages.ForgetClient:
+		maps.DeleteFunc(v.requests, func(_ uint64, r *request) bool { return r.Client == m.Client })
 	case *messages.AwaitGoals:
 		v.await(m)
 	case *messages.DropWaitees:
@@ -118,7 +121,7 @@ func (v *view) worker(s host.Step) {
 }
 
 func (v *view) await(m *messages.AwaitGoals) {
-	if g := v.goals[m.From]; g != nil {
+	if g := v.goals[m.From]; g != nil && !g.leaving {
 		g.weight = cmp.Or(m.Expected, time.Second)
 		for _, t := range m.Waitees {
 			g.waitees[t.Key()]++
