@@ -163,7 +163,7 @@ func (w *World) plays(p *process) {
 	}
 	exit := messages.Exit{Wall: d}
 	switch {
-	case w.hit(BuildFails):
+	case w.fails(p.b.drv.Drv), w.hit(BuildFails):
 		exit.Code = 1
 	case w.hit(OutOfMemory):
 		exit.Code, exit.Signal = -1, 9

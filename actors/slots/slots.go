@@ -2,6 +2,7 @@
 package slots
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"slices"
@@ -17,6 +18,7 @@ import (
 // by the number of goals.
 type Slots struct {
 	max     int
+	policy  Policy
 	held    int
 	turn    uint64
 	grants  uint64 // ever
@@ -56,14 +58,14 @@ type client struct {
 }
 
 // New makes the slots of a process; max may be 0.
-func New(max int) *Slots {
-	return &Slots{max: max, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+func New(max int, p Policy) *Slots {
+	return &Slots{max: max, policy: cmp.Or(p, Shares), goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
 }
 
 func (s *Slots) String() string {
 	waiting := 0
 	for _, c := range s.order {
-		waiting += len(c.queue)
+		waiting += c.queue.Len()
 	}
 	return fmt.Sprintf("held=%d/%d queued=%d", s.held, s.max, waiting)
 }
@@ -142,7 +144,7 @@ func (s *Slots) entry(goal messages.Address) *entry {
 func (s *Slots) join(e *entry, name messages.Address) {
 	c := s.clients[name]
 	if c == nil {
-		c = &client{name: name}
+		c = &client{name: name, queue: queue{policy: s.policy}}
 		s.clients[name] = c
 		s.order = append(s.order, c)
 	}
