@@ -28,6 +28,10 @@ const (
 	ByName Policy = "by-name"
 )
 
+// inTurn is Shares where there is one slot: all take as long in whatever order,
+// and people expect theirs in the order in which they asked.
+const inTurn Policy = "in-turn"
+
 // Policies lists those there are.
 func Policies() []Policy { return []Policy{Shares, FirstCome, ByName} }
 
@@ -61,7 +65,7 @@ func (s *Slots) best() *entry {
 // across compares the first goals of two clients; less than 0 is that a goes
 // before b.
 func (p Policy) across(a, b *entry) int {
-	if p != Shares {
+	if p != Shares && p != inTurn {
 		return p.within(a, b)
 	}
 	return cmp.Or(
@@ -76,6 +80,8 @@ func (p Policy) within(a, b *entry) int {
 	switch p {
 	case FirstCome:
 		return cmp.Compare(a.turn, b.turn)
+	case inTurn:
+		return cmp.Or(cmp.Compare(b.rank.Urgency, a.rank.Urgency), cmp.Compare(a.turn, b.turn))
 	case ByName:
 		return cmp.Or(strings.Compare(a.name(), b.name()), cmp.Compare(a.turn, b.turn))
 	}

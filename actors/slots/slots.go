@@ -35,7 +35,7 @@ type entry struct {
 	state    state
 	expected time.Duration
 	local    bool   // may run without slots
-	turn     uint64 // when it was queued: age breaks the last tie
+	turn     uint64 // when it appeared: age breaks the last tie
 	index    int    // place in its client's queue
 }
 
@@ -59,7 +59,11 @@ type client struct {
 
 // New makes the slots of a process; max may be 0.
 func New(max int, p Policy) *Slots {
-	return &Slots{max: max, policy: cmp.Or(p, Shares), goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+	p = cmp.Or(p, Shares)
+	if p == Shares && max == 1 {
+		p = inTurn
+	}
+	return &Slots{max: max, policy: p, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
 }
 
 func (s *Slots) String() string {
@@ -124,8 +128,7 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 	if e.state != ranked {
 		panic(fmt.Sprintf("%v: %s asks for a second slot", s, m.Goal))
 	}
-	s.turn++
-	e.expected, e.local, e.turn = m.Expected, m.PreferLocal, s.turn
+	e.expected, e.local = m.Expected, m.PreferLocal
 	s.become(e, queued)
 }
 
@@ -134,7 +137,8 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 func (s *Slots) entry(goal messages.Address) *entry {
 	e := s.goals[goal]
 	if e == nil {
-		e = &entry{goal: goal}
+		s.turn++
+		e = &entry{goal: goal, turn: s.turn}
 		s.goals[goal] = e
 		s.join(e, "")
 	}
