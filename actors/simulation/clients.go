@@ -122,7 +122,7 @@ func (c *client) target() messages.Target {
 	}
 	t := messages.Target{Path: d.Drv, Outputs: d.some(c.rng)}
 	if c.rng.IntN(15) == 0 {
-		t.Mode = messages.Check
+		t.Mode = []messages.Mode{messages.Check, messages.Repair}[c.rng.IntN(2)]
 	}
 	return t
 }

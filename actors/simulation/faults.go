@@ -36,6 +36,7 @@ const (
 	ClientCancels
 	ClientHangsUp
 	Collection
+	ContentsChange
 	faultCount
 )
 
@@ -71,6 +72,7 @@ var faultTable = [faultCount]struct {
 	ClientCancels:   {"client-cancels", 150, "a client withdraws a request"},
 	ClientHangsUp:   {"client-hangs-up", 80, "a client goes away, and its requests are withdrawn"},
 	Collection:      {"collection", 100, "what nothing roots is deleted"},
+	ContentsChange:  {"contents-change", 400, "what lies at a valid path is found to be another thing"},
 }
 
 func (f Fault) String() string { return faultTable[f].name }
