@@ -2,6 +2,7 @@
 package slots
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"slices"
@@ -17,6 +18,7 @@ import (
 // by the number of goals.
 type Slots struct {
 	max     int
+	policy  Policy
 	held    int
 	turn    uint64
 	grants  uint64 // ever
@@ -33,7 +35,7 @@ type entry struct {
 	state    state
 	expected time.Duration
 	local    bool   // may run without slots
-	turn     uint64 // when it was queued: age breaks the last tie
+	turn     uint64 // when it appeared: age breaks the last tie
 	index    int    // place in its client's queue
 }
 
@@ -56,14 +58,18 @@ type client struct {
 }
 
 // New makes the slots of a process; max may be 0.
-func New(max int) *Slots {
-	return &Slots{max: max, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+func New(max int, p Policy) *Slots {
+	p = cmp.Or(p, Shares)
+	if p == Shares && max == 1 {
+		p = inTurn
+	}
+	return &Slots{max: max, policy: p, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
 }
 
 func (s *Slots) String() string {
 	waiting := 0
 	for _, c := range s.order {
-		waiting += len(c.queue)
+		waiting += c.queue.Len()
 	}
 	return fmt.Sprintf("held=%d/%d queued=%d", s.held, s.max, waiting)
 }
@@ -122,8 +128,7 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 	if e.state != ranked {
 		panic(fmt.Sprintf("%v: %s asks for a second slot", s, m.Goal))
 	}
-	s.turn++
-	e.expected, e.local, e.turn = m.Expected, m.PreferLocal, s.turn
+	e.expected, e.local = m.Expected, m.PreferLocal
 	s.become(e, queued)
 }
 
@@ -132,7 +137,8 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 func (s *Slots) entry(goal messages.Address) *entry {
 	e := s.goals[goal]
 	if e == nil {
-		e = &entry{goal: goal}
+		s.turn++
+		e = &entry{goal: goal, turn: s.turn}
 		s.goals[goal] = e
 		s.join(e, "")
 	}
@@ -142,7 +148,7 @@ func (s *Slots) entry(goal messages.Address) *entry {
 func (s *Slots) join(e *entry, name messages.Address) {
 	c := s.clients[name]
 	if c == nil {
-		c = &client{name: name}
+		c = &client{name: name, queue: queue{policy: s.policy}}
 		s.clients[name] = c
 		s.order = append(s.order, c)
 	}
