@@ -28,7 +28,7 @@ func (g *Derivation) onResolvedDone(r messages.Result) []host.Effect {
 	if r.Status == messages.AlreadyValid {
 		r.Status = messages.ResolvesToAlreadyValid
 	}
-	if g.recipe.Impure {
+	if g.recipe.Impure || !g.recipe.Unknown {
 		return g.registerResolved(r)
 	}
 	return append(g.become(recording, r), host.Send{To: messages.Database, Msg: &messages.RecordRealisations{

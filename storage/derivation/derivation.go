@@ -86,6 +86,10 @@ func (d *Derivation) IsFixed() bool { return len(d.Outputs) == 1 && d.Outputs[0]
 // IsImpure reports whether the outputs are made anew at every build.
 func (d *Derivation) IsImpure() bool { return len(d.Outputs) > 0 && d.Outputs[0].Kind == Impure }
 
+// HasNetwork reports whether the builder may reach other machines: what it makes is
+// checked, or is not relied on to be the same again.
+func (d *Derivation) HasNetwork() bool { return d.IsFixed() || d.IsImpure() }
+
 // KnowsOutputs reports whether the outputs' paths are known before the build.
 func (d *Derivation) KnowsOutputs() bool {
 	return len(d.Outputs) > 0 && (d.Outputs[0].Kind == InputAddressed || d.Outputs[0].Kind == Fixed)

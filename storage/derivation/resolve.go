@@ -21,10 +21,15 @@ func DownstreamPlaceholder(drv storepath.Path, output string) string {
 // so of all whose outputs' paths are not known before; and of fixed ones where
 // such a path is in their text.
 func (d *Derivation) MustResolve() bool {
-	if len(d.Inputs) == 0 || d.Outputs[0].Kind == InputAddressed {
+	switch d.Outputs[0].Kind {
+	case InputAddressed:
 		return false
+	case Deferred:
+		return true
+	case Fixed:
+		return d.hasPlaceholder()
 	}
-	return d.Outputs[0].Kind != Fixed || d.hasPlaceholder()
+	return len(d.Inputs) > 0
 }
 
 // hasPlaceholder reports whether an output of an input stands in the text by a
