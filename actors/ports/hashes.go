@@ -23,7 +23,8 @@ func NewHashes(l localstore.Layout, db *validity.DB) *Hashes {
 	return &Hashes{adder: addition.Adder{Layout: l, DB: db}}
 }
 
-func (h *Hashes) of(d *derivation.Derivation) (nixhash.Hash, error) {
+// Of is the hash of a derivation whose inputs are valid.
+func (h *Hashes) Of(d *derivation.Derivation) (nixhash.Hash, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m, err := d.OutputHash(h.adder.Layout.Dir, h.adder.Modulo)
@@ -36,5 +37,5 @@ func (s Services) OutputHash(drv storepath.Path) (nixhash.Hash, error) {
 	if err != nil {
 		return nixhash.Hash{}, err
 	}
-	return s.Hashes.of(d)
+	return s.Hashes.Of(d)
 }

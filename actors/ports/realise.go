@@ -18,7 +18,7 @@ func (s Services) Realised(d *derivation.Derivation) (known []messages.Output, e
 	if d.IsImpure() {
 		return nil, nil
 	}
-	hash, err := s.Hashes.of(d)
+	hash, err := s.Hashes.Of(d)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (d *Database) recordAll(m *messages.RecordRealisations) error {
 
 // realisations say, signed, where a derivation's outputs lie.
 func (s Services) realisations(p BuildPolicy, drv storepath.Path, d *derivation.Derivation, outputs []messages.Output) ([]validity.Realisation, error) {
-	hash, err := s.Hashes.of(d)
+	hash, err := s.Hashes.Of(d)
 	if err != nil {
 		return nil, err
 	}

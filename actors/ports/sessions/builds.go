@@ -133,7 +133,7 @@ func (c *connection) result(t messages.Target, r messages.Result) (workerproto.B
 		if !t.Wants(o.Name) {
 			continue
 		}
-		told, err := c.realisation(t.Path, o.Name, o.Path)
+		told, err := c.realisation(t.Path, o)
 		if err != nil {
 			return b, err
 		}

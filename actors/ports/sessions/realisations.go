@@ -3,6 +3,7 @@ package sessions
 import (
 	"fmt"
 
+	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
@@ -78,16 +79,26 @@ func (c *connection) registerRealisation(q *workerproto.RegisterDrvOutput) (work
 	return &workerproto.Nothing{}, c.p.s.DB.RegisterProvisional(validity.Registration{Realisations: []validity.Realisation{r}})
 }
 
-// realisation is where an output lies, as it is told with a result.
-func (c *connection) realisation(drv storepath.Path, name string, at storepath.Path) (workerproto.Realisation, error) {
-	hash, err := c.p.s.OutputHash(drv)
+// realisation is where an output lies, as it is told with a result. Clients ask for
+// it again by its name, also of outputs whose derivations tell: so it is noted.
+func (c *connection) realisation(drv storepath.Path, o messages.Output) (workerproto.Realisation, error) {
+	d, err := c.p.s.ReadDerivation(drv)
 	if err != nil {
 		return workerproto.Realisation{}, err
 	}
-	r := workerproto.Realisation{ID: workerproto.DrvOutput{Hash: hash, Output: name}, OutPath: at}
-	known, ok, err := c.p.s.DB.Realisation(validity.DrvOutput{Hash: hash, Output: name})
-	if ok && known.Path == at {
-		r.Signatures = known.Signatures
+	hash, err := c.p.s.Hashes.Of(d)
+	if err != nil {
+		return workerproto.Realisation{}, err
 	}
-	return r, err
+	told := workerproto.Realisation{ID: workerproto.DrvOutput{Hash: hash, Drv: drv, Output: o.Name}, OutPath: o.Path}
+	id := validity.DrvOutput{Hash: hash, Output: o.Name}
+	r, known, err := c.p.s.DB.Realisation(id)
+	if err == nil && !known && d.KnowsOutputs() {
+		r = validity.Realisation{ID: id, Path: o.Path, Drv: drv}
+		err = c.p.s.DB.RegisterProvisional(validity.Registration{Realisations: []validity.Realisation{r}})
+	}
+	if r.Path == o.Path {
+		told.Signatures = r.Signatures
+	}
+	return told, err
 }
