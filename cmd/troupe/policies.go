@@ -18,6 +18,7 @@ type policies struct {
 	location location
 	userns   bool
 	own      []sandbox.HostPath
+	remote   string // how programs of Nix reach this process; "" if they cannot
 	now      atomic.Pointer[current]
 }
 
@@ -39,7 +40,7 @@ func (p *policies) set(c config.Settings) error {
 func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	policy := ports.BuildPolicy{Sandbox: sandboxPolicy(c, p.location, p.userns), Cores: c.Cores, BuildDir: buildDir(c, p.location),
 		KeepFailed: c.KeepFailed, KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}
-	policy.Hooks = ports.Hooks{PostBuild: c.PostBuildHook, Config: os.Getenv("NIX_CONFIG")}
+	policy.Hooks = ports.Hooks{PostBuild: c.PostBuildHook, Remote: p.remote, Config: os.Getenv("NIX_CONFIG")}
 	if c.RunDiffHook {
 		policy.Hooks.Diff = c.DiffHook
 	}
