@@ -65,9 +65,8 @@ func (c *connection) serve() error {
 // greet shakes hands and asks the door.
 func (c *connection) greet() error {
 	access := c.p.settings.Load().Access
-	allowed := access.Allows(c.peer)
 	c.trusted = access.Trusts(c.peer)
-	if !allowed && !c.trusted {
+	if !access.Allows(c.peer) {
 		return fmt.Errorf("user '%s' is not allowed to connect", c.peer.User)
 	}
 	trust := workerproto.NotTrusted
