@@ -26,7 +26,6 @@ import (
 	"troupe/messages/workerproto"
 	"troupe/sandbox"
 	"troupe/sandbox/linux"
-	"troupe/storage/addition"
 	"troupe/storage/derivation"
 	"troupe/storage/localstore"
 	"troupe/storage/nar"
@@ -44,6 +43,7 @@ type world struct {
 	db     *validity.DB
 	tree   *actors.Tree
 	panics chan string // why actors of the tree's own ended
+	of     sessions.Settings
 }
 
 // platform is the system of derivations in these tests.
@@ -92,6 +92,7 @@ func newWorld(t *testing.T, change ...func(*actors.Settings)) *world {
 	for _, f := range change {
 		f(&s)
 	}
+	w.of = *s.Sessions
 	w.tree = actors.Start(s)
 	t.Cleanup(func() { w.end(roots, launcher) })
 	return w
@@ -406,5 +407,5 @@ func eventually(t *testing.T, what string, is func() bool) {
 	t.Fatalf("it does not come about that %s\n%s", what, buf[:runtime.Stack(buf, true)])
 }
 
-// unsigned is trust in no key.
-func unsigned() addition.Trust { return addition.Trust{} }
+// settings are those that the world began with.
+func (w *world) settings() sessions.Settings { return w.of }
