@@ -179,24 +179,3 @@ func (c *connection) operate(op workerproto.Op) error {
 	}
 	return nil
 }
-
-// watchful runs something that takes a while, and ends its context when the
-// client hangs up.
-func (c *connection) watchful(f func(ctx context.Context)) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	defer cancel()
-	watch := make(chan error, 1)
-	c.mu.Lock()
-	if c.watch == nil {
-		c.watch = watch
-		go func() {
-			err := c.r.Await()
-			if err != nil {
-				c.cancel()
-			}
-			watch <- err
-		}()
-	}
-	c.mu.Unlock()
-	f(ctx)
-}
