@@ -25,7 +25,7 @@ func TestOperations(t *testing.T) {
 			if c.Version != workerproto.MakeVersion(1, minor) || minor >= 35 && c.Trust != workerproto.Trusted || minor >= 33 && c.NixVersion != "2.34.8" {
 				t.Errorf("greeted as %+v", c.Peer)
 			}
-			s := session{c, w, fmt.Sprint("v", minor)}
+			s := salted{c, w, fmt.Sprint("v", minor)}
 			tell[*workerproto.Nothing](c, &workerproto.SetOptions{MaxBuildJobs: 1, Overrides: map[string]string{"log-lines": "1"}}, nil)
 			tell[*workerproto.One](c, &workerproto.SyncWithGC{}, nil)
 			s.objects()
@@ -36,15 +36,15 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// session is a client that names what it makes by a salt.
-type session struct {
+// salted is a client that names what it makes by a salt.
+type salted struct {
 	*client
 	world *world
 	salt  string
 }
 
 // objects adds, and asks for what was added.
-func (s session) objects() {
+func (s salted) objects() {
 	t, c := s.t, s.client
 	flat := archive(t, "contents of "+s.salt) // below 1.25 everything comes as an archive
 	stream := []byte("contents of " + s.salt)
@@ -102,7 +102,7 @@ func (s session) objects() {
 }
 
 // valid asks for a path and its archive.
-func (s session) valid(p storepath.Path, archive []byte) {
+func (s salted) valid(p storepath.Path, archive []byte) {
 	s.t.Helper()
 	if !tell[*workerproto.Bool](s.client, &workerproto.IsValidPath{Path: p}, nil).Value {
 		s.t.Errorf("%v is not valid", p)
@@ -119,7 +119,7 @@ func (s session) valid(p storepath.Path, archive []byte) {
 }
 
 // copies adds objects with their records.
-func (s session) copies() {
+func (s salted) copies() {
 	t, c := s.t, s.client
 	data := archive(t, "copied by "+s.salt)
 	one, two := record(t, hash1+"-one-"+s.salt, data), record(t, hash2+"-two-"+s.salt, data)
@@ -139,7 +139,7 @@ func (s session) copies() {
 }
 
 // many is the stream of AddMultipleToStore.
-func (s session) many(data []byte, infos ...workerproto.ValidPathInfo) []byte {
+func (s salted) many(data []byte, infos ...workerproto.ValidPathInfo) []byte {
 	s.t.Helper()
 	var many bytes.Buffer
 	w := workerproto.NewWriter(&many)
@@ -157,7 +157,7 @@ func (s session) many(data []byte, infos ...workerproto.ValidPathInfo) []byte {
 }
 
 // addDrv adds a derivation in the form of the version.
-func (s session) addDrv(r recipe) {
+func (s salted) addDrv(r recipe) {
 	s.t.Helper()
 	if s.Version.AtLeast(25) {
 		s.add(r)
@@ -169,7 +169,7 @@ func (s session) addDrv(r recipe) {
 	}
 }
 
-func (s session) builds() {
+func (s salted) builds() {
 	t, c := s.t, s.client
 	low := s.world.derivation("low-"+s.salt, "echo one; echo two; echo low > $out")
 	top := s.world.derivation("top-"+s.salt, "cat $inputs > $out", low)
@@ -209,7 +209,7 @@ func (s session) builds() {
 }
 
 // results are those of single paths.
-func (s session) results(built recipe) {
+func (s salted) results(built recipe) {
 	t, c := s.t, s.client
 	if !c.Version.AtLeast(34) {
 		return
@@ -235,7 +235,7 @@ func (s session) results(built recipe) {
 }
 
 // given builds a derivation that is not in the store.
-func (s session) given() {
+func (s salted) given() {
 	t, c := s.t, s.client
 	plain, fixed := s.world.derivation("given-"+s.salt, "echo given > $out"), s.world.fixed("fixed-"+s.salt, "x", "printf x > $out")
 	for _, r := range []recipe{plain, fixed} {
@@ -254,7 +254,7 @@ func (s session) given() {
 	}
 }
 
-func (s session) failures() {
+func (s salted) failures() {
 	bad := s.world.derivation("fails-"+s.salt, "echo the reason; exit 7")
 	s.addDrv(bad)
 	s.refused(build(bad), nil, "builder failed with exit code 7")
@@ -262,7 +262,7 @@ func (s session) failures() {
 }
 
 // upkeep roots, looks after and collects.
-func (s session) upkeep() {
+func (s salted) upkeep() {
 	t, c := s.t, s.client
 	dead := s.world.derivation("dead-"+s.salt, "echo dead > $out")
 	kept := s.world.derivation("kept-"+s.salt, "echo kept > $out")

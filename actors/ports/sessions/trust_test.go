@@ -39,7 +39,7 @@ func TestTrust(t *testing.T) {
 	}
 	addressed.CA = "fixed:r:" + sum.String()
 	const lacks, anyone = "lacks a signature by a trusted key", ""
-	s := session{root, w, ""}
+	s := salted{root, w, ""}
 	seen := map[workerproto.Op]bool{}
 	for _, c := range []struct {
 		q      workerproto.Request
