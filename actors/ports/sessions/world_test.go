@@ -142,6 +142,12 @@ type client struct {
 // raw is a connection on which nothing is said yet.
 func (w *world) raw(peer sessions.Peer) *client {
 	w.t.Helper()
+	return w.rawAs(peer, func(conn net.Conn) net.Conn { return conn })
+}
+
+// rawAs is raw, where the server's side of the connection is not quite a socket.
+func (w *world) rawAs(peer sessions.Peer, as func(net.Conn) net.Conn) *client {
+	w.t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		w.t.Fatal(err)
@@ -150,7 +156,7 @@ func (w *world) raw(peer sessions.Peer) *client {
 	c := &client{t: w.t, conn: ours, r: workerproto.NewReader(ours), w: workerproto.NewWriter(ours), served: make(chan struct{})}
 	go func() {
 		defer close(c.served)
-		w.tree.Sessions.Serve(theirs, peer)
+		w.tree.Sessions.Serve(as(theirs), peer)
 	}()
 	w.t.Cleanup(func() { ours.Close() })
 	return c
