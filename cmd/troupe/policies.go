@@ -53,7 +53,8 @@ func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	return policy, err
 }
 
-// of implements [ports.Services.PolicyOf]; changes are lines of nix.conf.
+// of implements [ports.Services.PolicyOf]; changes are what [termsReader.text]
+// writes.
 func (p *policies) of(changes string) (ports.BuildPolicy, error) {
 	now := p.now.Load()
 	if changes == "" {
@@ -62,7 +63,7 @@ func (p *policies) of(changes string) (ports.BuildPolicy, error) {
 	c := now.settings
 	for line := range strings.Lines(changes) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " = ")
-		if err := c.Set(name, value); err != nil {
+		if err := c.Set(name, manyLines.Replace(value)); err != nil {
 			return ports.BuildPolicy{}, fmt.Errorf("the client's settings: %w", err)
 		}
 	}

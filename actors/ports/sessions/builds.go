@@ -20,12 +20,15 @@ func (c *connection) targets(paths []workerproto.DerivedPath, mode workerproto.B
 		}
 		targets[i] = messages.Target{Path: p.Path, Outputs: p.Outputs, Mode: modes[mode]}
 	}
-	if mode == workerproto.BuildRepair {
-		if err := c.refused("repair paths"); err != nil {
-			return nil, errors.New("repairing is not allowed because you are not in 'trusted-users'")
-		}
+	return targets, c.mayBuild(mode)
+}
+
+// mayBuild refuses what takes trust.
+func (c *connection) mayBuild(mode workerproto.BuildMode) error {
+	if mode == workerproto.BuildRepair && !c.trusted {
+		return errors.New("repairing is not allowed because you are not in 'trusted-users'")
 	}
-	return targets, nil
+	return nil
 }
 
 var modes = map[workerproto.BuildMode]messages.Mode{
@@ -238,7 +241,7 @@ func (c *connection) ensurePath(q *workerproto.EnsurePath) (workerproto.Reply, e
 // so that it takes trust; a fixed one says itself what it makes.
 func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerproto.Reply, error) {
 	d := &q.Derivation
-	if err := d.Supported(); err != nil {
+	if err := errors.Join(d.Supported(), c.mayBuild(q.Mode)); err != nil {
 		return nil, err
 	}
 	path := q.Path
