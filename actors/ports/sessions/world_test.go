@@ -114,7 +114,7 @@ func (w *world) end(roots *localstore.TempRoots, launcher *linux.Launcher) {
 	default:
 	}
 	for _, dir := range []string{w.layout.BuildsDir(), w.layout.SandboxesDir()} {
-		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		if left, err := os.ReadDir(dir); err != nil && !errors.Is(err, os.ErrNotExist) || len(left) > 0 {
 			w.t.Errorf("%s has %v, %v", dir, left, err)
 		}
 	}
