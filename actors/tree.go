@@ -14,6 +14,8 @@ import (
 // Settings are what a tree is made of.
 type Settings struct {
 	Machines machines.Settings
+	// Make makes machines instead of Machines; nil in all but tests, which let one fail.
+	Make     func(host.Kind, messages.Address) host.Machine
 	Services ports.Services
 	Observe  func(messages.Message) // hears GoalChanged, GoalLine and GoalEnded; nil is nobody
 	Sessions *sessions.Settings     // nil: there are no clients of a daemon
@@ -36,7 +38,10 @@ type Tree struct {
 
 // Start starts the tree: ports first, so that machines find them.
 func Start(s Settings) *Tree {
-	rt := host.Start(host.Options{New: s.Machines.Make, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
+	if s.Make == nil {
+		s.Make = s.Machines.Make
+	}
+	rt := host.Start(host.Options{New: s.Make, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
 	t := &Tree{runtime: rt, Clients: ports.NewClients(rt), observed: make(chan struct{})}
 	clock := ports.NewClock(rt)
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)

@@ -127,11 +127,6 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 	if err := localstore.Rewrite(out.real, b.rewrites()); err != nil {
 		return err
 	}
-	if out.Kind == derivation.Fixed {
-		if err := p.checkFixed(b, out); err != nil {
-			return err
-		}
-	}
 	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen}); err != nil {
 		return &rejection{messages.OutputRejected, 0, err}
 	}
@@ -139,8 +134,24 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 		candidates = nil
 	}
 	var err error
-	out.Scanned, err = localstore.Scan(out.real, candidates)
-	return err
+	if out.Scanned, err = localstore.Scan(out.real, candidates); err != nil || out.Kind != derivation.Fixed {
+		return err
+	}
+	if err := p.checkFixedReferences(b, out); err != nil {
+		return err
+	}
+	return p.checkFixed(b, out)
+}
+
+// checkFixedReferences refuses references where a path by its contents can have
+// none, whatever its hash is. The words are Nix's.
+func (p *Builds) checkFixedReferences(b *build, out *made) error {
+	if len(out.References) == 0 || out.Method == storepath.NAR && out.Algorithm == nixhash.SHA256 {
+		return nil
+	}
+	return &rejection{messages.OutputRejected, 0, fmt.Errorf("fixed output derivation '%s' is not allowed to refer to other store paths, but it refers to '%s'.\n"+
+		"You may need to use the 'unsafeDiscardReferences' derivation attribute, see the manual for more details",
+		p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(out.References[0]))}
 }
 
 // rewrites turn what the builder called its outputs into what they are called.
@@ -176,9 +187,6 @@ func (p *Builds) checkFixed(b *build, out *made) error {
 func (p *Builds) keepUnexpected(b *build, out *made, got nixhash.Hash) error {
 	path, err := p.s.Layout.Dir.MakeFixed(out.Path.Name(), out.Method, got, nil, false)
 	if err != nil {
-		return err
-	}
-	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID}); err != nil {
 		return err
 	}
 	adder := addition.Adder{Layout: p.s.Layout, DB: p.s.DB}
@@ -225,9 +233,7 @@ func (p *Builds) checkReferences(b *build, outputs []*made) error {
 		Rules: b.options.Rules, Lookup: p.lookup}
 	for _, o := range outputs {
 		if rules := b.options.Rules[o.Name]; o.Kind == derivation.Fixed && rules.AllowedReferences == nil && len(o.References) > 0 {
-			return &rejection{messages.OutputRejected, 0, fmt.Errorf(
-				"fixed output derivation '%s' is not allowed to refer to other store paths, but it refers to '%s'.\n"+
-					"You may need to use the 'unsafeDiscardReferences' derivation attribute, see the manual for more details",
+			return &rejection{messages.OutputRejected, 0, fmt.Errorf("fixed-output derivation '%s' must not reference store paths, but it refers to '%s'",
 				p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(o.References[0]))}
 		}
 		request.Outputs[o.Name] = outputcheck.Output{Path: o.Path, NarSize: o.NarSize, References: o.References}

@@ -18,6 +18,7 @@ import (
 // by the number of goals.
 type Slots struct {
 	max     int
+	wishes  map[int]int // how many goals there are for clients that want as many slots
 	policy  Policy
 	held    int
 	turn    uint64
@@ -63,7 +64,7 @@ func New(max int, p Policy) *Slots {
 	if p == Shares && max == 1 {
 		p = inTurn
 	}
-	return &Slots{max: max, policy: p, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+	return &Slots{max: max, wishes: map[int]int{}, policy: p, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
 }
 
 func (s *Slots) String() string {
@@ -71,7 +72,7 @@ func (s *Slots) String() string {
 	for _, c := range s.order {
 		waiting += c.queue.Len()
 	}
-	return fmt.Sprintf("held=%d/%d queued=%d", s.held, s.max, waiting)
+	return fmt.Sprintf("held=%d/%d queued=%d", s.held, s.limit(), waiting)
 }
 
 // Step implements [host.Machine].
@@ -80,7 +81,7 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 	case *messages.RankGoal:
 		s.onRank(m)
 	case *messages.AcquireSlot:
-		if s.max == 0 && !m.PreferLocal {
+		if (s.limit() == 0 || s.entry(m.Goal).rank.Jobs == messages.NoLocalBuilds) && !m.PreferLocal {
 			return []host.Effect{host.Send{To: m.Goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
 		}
 		s.onAcquire(m)
@@ -92,6 +93,7 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 		if e := s.goals[m.Goal]; e != nil {
 			s.become(e, ranked)
 			s.leave(e)
+			s.wish(e, -1)
 			delete(s.goals, m.Goal)
 		}
 	default:
@@ -113,7 +115,9 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 		e.client.held--
 	}
 	s.leave(e)
+	s.wish(e, -1)
 	e.rank = *m
+	s.wish(e, 1)
 	s.join(e, m.Client)
 	switch was {
 	case queued:
@@ -202,8 +206,28 @@ func (s *Slots) grant() (out []host.Effect) {
 
 // free reports whether e could be granted a slot now.
 func (s *Slots) free(e *entry) bool {
-	if s.max == 0 {
+	if s.limit() == 0 || e.rank.Jobs == messages.NoLocalBuilds {
 		return e.local && s.held == 0
 	}
-	return s.held < s.max
+	return s.held < s.limit()
+}
+
+// limit is how many slots there are: as many as the service has, or as a client
+// that is there wants, if that is more.
+func (s *Slots) limit() int {
+	most := s.max
+	for n := range s.wishes {
+		most = max(most, n)
+	}
+	return most
+}
+
+// wish counts a goal for its client's wish, or no more.
+func (s *Slots) wish(e *entry, by int) {
+	if e.rank.Jobs <= s.max {
+		return
+	}
+	if s.wishes[e.rank.Jobs] += by; s.wishes[e.rank.Jobs] == 0 {
+		delete(s.wishes, e.rank.Jobs)
+	}
 }
