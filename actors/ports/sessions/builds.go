@@ -8,6 +8,7 @@ import (
 
 	"troupe/messages"
 	"troupe/messages/workerproto"
+	"troupe/storage/derivation"
 	"troupe/storage/storepath"
 )
 
@@ -182,15 +183,15 @@ func (c *connection) result(t messages.Target, r messages.Result) (workerproto.B
 	if err := c.history(t.Path, r, &b); err != nil || !r.Status.OK() {
 		return b, err
 	}
-	hash, err := c.p.modulo(t.Path)
-	if err != nil {
-		return b, err
-	}
 	for _, o := range r.Outputs {
-		if t.Wants(o.Name) {
-			b.BuiltOutputs = append(b.BuiltOutputs, workerproto.Realisation{
-				ID: workerproto.DrvOutput{Hash: hash, Output: o.Name}, OutPath: o.Path})
+		if !t.Wants(o.Name) {
+			continue
 		}
+		told, err := c.realisation(t.Path, o)
+		if err != nil {
+			return b, err
+		}
+		b.BuiltOutputs = append(b.BuiltOutputs, told)
 	}
 	return b, nil
 }
@@ -238,7 +239,7 @@ func (c *connection) ensurePath(q *workerproto.EnsurePath) (workerproto.Reply, e
 
 // buildDerivation builds a derivation that the client brings along. What an
 // input-addressed one makes cannot be checked without its inputs' derivations,
-// so that it takes trust; a fixed one says itself what it makes.
+// so that it takes trust; what is named by its contents anybody may make.
 func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerproto.Reply, error) {
 	d := &q.Derivation
 	if err := errors.Join(d.Supported(), c.mayBuild(q.Mode)); err != nil {
@@ -246,7 +247,7 @@ func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerprot
 	}
 	path := q.Path
 	if !c.trusted {
-		if !d.IsFixed() {
+		if kind := d.Outputs[0].Kind; kind == derivation.InputAddressed || kind == derivation.Deferred {
 			return nil, errors.New("you are not privileged to build input-addressed derivations")
 		}
 		var err error

@@ -317,7 +317,7 @@ func (w *world) derivation(name, script string, inputs ...recipe) recipe {
 		d.Env["inputs"] += w.layout.Dir.Join(in.out) + " "
 	}
 	slices.SortFunc(d.Inputs, func(a, b derivation.Input) int { return a.Path.Compare(b.Path) })
-	modulo := func(p storepath.Path) (nixhash.Hash, error) {
+	modulo := func(p storepath.Path) (derivation.ModuloHash, error) {
 		i := slices.IndexFunc(inputs, func(r recipe) bool { return r.drv == p })
 		return inputs[i].d.Modulo(w.layout.Dir, nil)
 	}
