@@ -41,13 +41,15 @@ func Start(s Settings) *Tree {
 	if s.Make == nil {
 		s.Make = s.Machines.Make
 	}
+	s.Services = s.Services.WithCollector()
 	rt := host.Start(host.Options{New: s.Make, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
 	t := &Tree{runtime: rt, Clients: ports.NewClients(rt), observed: make(chan struct{})}
 	clock := ports.NewClock(rt)
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
 	users := ports.NewUsers(rt, s.Services)
 	builds := ports.NewBuilds(rt, s.Services)
-	t.closers = []func(){clock.Close, locks.Close, builds.Close, users.Close}
+	space := ports.NewSpace(s.Services)
+	t.closers = []func(){space.Close, clock.Close, locks.Close, builds.Close, users.Close}
 	rt.SpawnPort(messages.Clock, clock.Handle)
 	rt.SpawnPort(messages.Locks, locks.Handle)
 	rt.SpawnPort(messages.Database, ports.NewDatabase(rt, s.Services).Handle)

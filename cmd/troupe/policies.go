@@ -9,6 +9,7 @@ import (
 	"troupe/actors/ports"
 	"troupe/cmd/troupe/config"
 	"troupe/sandbox"
+	"troupe/storage/gc"
 	"troupe/storage/signature"
 )
 
@@ -44,6 +45,8 @@ func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	if c.RunDiffHook {
 		policy.Hooks.Diff = c.DiffHook
 	}
+	policy.Space = ports.SpacePolicy{Limits: gc.Limits{Min: c.MinFree, Max: c.MaxFree}, Every: c.MinFreeCheckInterval,
+		KeepDerivations: c.KeepDerivations, KeepOutputs: c.KeepOutputs}
 	policy.Sandbox.Own, policy.Optimise = p.own, c.AutoOptimiseStore
 	var err error
 	if policy.Keys, err = signature.ReadSecretKeys(c.SecretKeyFiles); err != nil {

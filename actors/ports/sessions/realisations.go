@@ -70,7 +70,7 @@ func (c *connection) registerRealisation(q *workerproto.RegisterDrvOutput) (work
 		return nil, err
 	}
 	if known && old.Path != r.Path {
-		return nil, fmt.Errorf("Trying to register a realisation of '%v', but we already have another one locally.\nLocal:  %s\nRemote: %s",
+		return nil, fmt.Errorf("trying to register a realisation of '%v', but we already have another one locally.\nLocal:  %s\nRemote: %s",
 			id, c.d.Dir.Join(old.Path), c.d.Dir.Join(r.Path))
 	}
 	if err := c.keep(r.Path); err != nil {

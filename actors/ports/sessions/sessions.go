@@ -20,7 +20,6 @@ import (
 	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/storage/addition"
-	"troupe/storage/gc"
 )
 
 // Settings are what the service's settings say about clients.
@@ -40,8 +39,6 @@ type Sessions struct {
 	s        ports.Services
 	settings atomic.Pointer[Settings]
 	progress *Progress
-	// Collector collects garbage for every client.
-	Collector *gc.Collector
 
 	requests atomic.Uint64 // numbers of requests and of sessions
 	serving  sync.WaitGroup
@@ -53,8 +50,7 @@ type Sessions struct {
 
 // New makes the port. What is watched is told to progress.
 func New(out ports.Outbox, s ports.Services, settings Settings, progress *Progress) *Sessions {
-	p := &Sessions{out: out, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{},
-		Collector: &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}}
+	p := &Sessions{out: out, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{}}
 	p.Configure(settings)
 	return p
 }
