@@ -12,13 +12,21 @@ type ResolveDerivation struct {
 	Inputs []BuiltInput
 }
 
-// BuiltInput is an input derivation and where its outputs lie.
+// BuiltInput is an input derivation and where its outputs lie; or, with Through, a
+// derivation that is an output, as in [DynamicInput].
 type BuiltInput struct {
 	Drv     storepath.Path
+	Through []string `json:",omitempty"`
 	Outputs []Output
 }
 
-func (b BuiltInput) String() string { return b.Drv.Base() + value(b.Outputs) }
+func (b BuiltInput) String() string {
+	s := b.Drv.Base()
+	for _, output := range b.Through {
+		s += "^" + output
+	}
+	return s + value(b.Outputs)
+}
 
 // DerivationResolved names the derivation that is built instead.
 type DerivationResolved struct{ Drv storepath.Path }

@@ -42,8 +42,18 @@ type Recipe struct {
 	// Resolve says that another derivation is built in the place of this one; see
 	// [ResolveDerivation].
 	Resolve bool `json:",omitempty"`
+	// Dynamic are inputs that are outputs of outputs.
+	Dynamic []DynamicInput `json:",omitempty"`
 	// Locks are what is locked in the place of outputs without paths.
 	Locks []storepath.Path `json:",omitempty"`
+}
+
+// DynamicInput are outputs of a derivation that is itself an output: of Drv its
+// output Through[0], of that its output Through[1], and so on.
+type DynamicInput struct {
+	Drv     storepath.Path
+	Through []string
+	Outputs []string
 }
 
 func (r Recipe) String() string { return r.Drv.Base() }

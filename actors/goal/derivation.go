@@ -29,6 +29,7 @@ type Derivation struct {
 	wrong    []storepath.Path       // valid outputs whose contents are not what is recorded
 	inputs   []storepath.Path       // outputs of finished waitees, and sources
 	built    []messages.BuiltInput  // the same outputs, where they are for a resolution
+	leading  []leading              // to derivations that are outputs
 	resolved storepath.Path         // the derivation that is built in the place of this one
 	waitees  int                    // not yet done
 	failures int                    // waitees that failed

@@ -122,6 +122,7 @@ func (g *Derivation) awaitInputs(m *messages.PathsQueried) []host.Effect {
 		waitees = append(waitees, messages.Target{Path: src})
 	}
 	waitees = append(waitees, g.recipe.Inputs...)
+	waitees = append(waitees, g.lead()...)
 	g.waitees = len(waitees)
 	out := g.enter(outputsSubstituted)
 	if g.waitees == 0 {
@@ -177,7 +178,12 @@ func (g *Derivation) valid(m *messages.PathsQueried) (valid []messages.Output) {
 
 func (g *Derivation) onWaitee(m *messages.WaiteeDone) []host.Effect {
 	g.waitees--
-	if m.Result.Status.OK() {
+	var out []host.Effect
+	if l := g.way(m.Waitee); l != nil && m.Result.Status.OK() {
+		if out = g.follow(l, m.Result); g.state == done {
+			return out
+		}
+	} else if m.Result.Status.OK() {
 		g.take(m)
 	} else {
 		g.failures++
@@ -187,7 +193,7 @@ func (g *Derivation) onWaitee(m *messages.WaiteeDone) []host.Effect {
 	case g.failures > 0 && (g.waitees == 0 || !g.keepGoing):
 		return g.finish(g.inputsFailed())
 	case g.waitees > 0:
-		return nil
+		return out
 	}
 	return g.onInputs()
 }

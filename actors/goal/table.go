@@ -19,7 +19,7 @@ haveDerivation                 PathsQueried          outputsSubstituted  worker:
 haveDerivation                 PathsQueried          inspecting          builds: InspectPaths (to repair what is there)
 inspecting                     PathsInspected        done                worker: GoalFinished (all is right, or cannot be looked at)
 inspecting                     PathsInspected        outputsSubstituted  worker: AwaitGoals (to build what is not)
-outputsSubstituted             WaiteeDone            outputsSubstituted
+outputsSubstituted             WaiteeDone            outputsSubstituted  worker: AwaitGoals (where it is a derivation that is wanted further)
 outputsSubstituted             WaiteeDone            inputsRealised      slots: AcquireSlot (the last one)
 outputsSubstituted             WaiteeDone            resolving           database: ResolveDerivation (the last one, of one that is resolved)
 resolving                      DerivationResolved    resolved            worker: AwaitGoals (the resolved derivation)

@@ -64,7 +64,11 @@ func (l *missing) derivation(t messages.Target) error {
 	}
 	l.building[t.Path] = true
 	for _, in := range drv.Inputs {
-		if err := l.visit(messages.Target{Path: in.Path, Outputs: in.Outputs}); err != nil {
+		wanted := slices.Clone(in.Outputs)
+		for _, d := range in.Dynamic { // what these lead to is not known before
+			wanted = append(wanted, d.Output)
+		}
+		if err := l.visit(messages.Target{Path: in.Path, Outputs: messages.MergeOutputs(wanted, nil)}); err != nil {
 			return err
 		}
 	}

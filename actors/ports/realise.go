@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"troupe/messages"
 	"troupe/storage/addition"
@@ -95,10 +96,10 @@ func (d *Database) resolved(m *messages.ResolveDerivation) (storepath.Path, erro
 	if err != nil {
 		return storepath.Path{}, err
 	}
-	r, err := parsed.Resolve(d.s.Layout.Dir, func(drv storepath.Path, name string) (storepath.Path, bool) {
+	r, err := parsed.Resolve(d.s.Layout.Dir, func(drv storepath.Path, through []string, name string) (storepath.Path, bool) {
 		for _, in := range m.Inputs {
 			for _, o := range in.Outputs {
-				if in.Drv == drv && o.Name == name {
+				if in.Drv == drv && slices.Equal(in.Through, through) && o.Name == name {
 					return o.Path, true
 				}
 			}

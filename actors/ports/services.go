@@ -83,9 +83,6 @@ func (s Services) ReadDerivation(p storepath.Path) (*derivation.Derivation, erro
 // recipe is what a goal must know of a derivation; it refuses what cannot be
 // built here.
 func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (messages.Recipe, error) {
-	if err := drv.Supported(); err != nil {
-		return messages.Recipe{}, err
-	}
 	if err := d.s.mayDepend(p, drv); err != nil {
 		return messages.Recipe{}, err
 	}
@@ -107,7 +104,13 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (message
 		r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
 	}
 	for _, in := range drv.Inputs {
-		r.Inputs = append(r.Inputs, messages.Target{Path: in.Path, Outputs: in.Outputs})
+		for _, n := range in.Nested() {
+			if len(n.Through) > 0 {
+				r.Dynamic = append(r.Dynamic, messages.DynamicInput{Drv: in.Path, Through: n.Through, Outputs: n.Outputs})
+			} else {
+				r.Inputs = append(r.Inputs, messages.Target{Path: in.Path, Outputs: n.Outputs})
+			}
+		}
 	}
 	r.Expected, err = d.expected(p, drv.Name)
 	return r, err

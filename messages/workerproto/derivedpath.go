@@ -21,14 +21,6 @@ type DerivedPath struct {
 	Through []string
 }
 
-// Supported returns an [*UnsupportedError] for what cannot be built yet.
-func (p DerivedPath) Supported() error {
-	if len(p.Through) > 0 {
-		return &UnsupportedError{"building an output of a dynamic derivation"}
-	}
-	return nil
-}
-
 // separators come before outputs: the first in the protocol, the other on
 // command lines. Neither can be in a store path.
 const separators = "!^"

@@ -190,10 +190,6 @@ func TestDynamicDerivations(t *testing.T) {
 	if err != nil || p.Format(dir) != bDrv+"!out!a,b" {
 		t.Errorf("%v, %v", p, err)
 	}
-	var unsupported *UnsupportedError
-	if !errors.As(p.Supported(), &unsupported) {
-		t.Errorf("%v is said to be supported", p)
-	}
 }
 
 // allocated is how many bytes f takes, those that it gives back included.

@@ -58,18 +58,9 @@ func (a *Adder) readDerivation(p storepath.Path, file string) (*derivation.Deriv
 }
 
 // verifyOutputs holds the output paths against those that follow from the
-// derivation. Where these cannot be computed it must name none.
+// derivation.
 func (a *Adder) verifyOutputs(d *derivation.Derivation) error {
-	unsupported := d.Supported()
-	if unsupported == nil {
-		return d.Verify(a.Layout.Dir, a.Modulo)
-	}
-	for _, o := range d.Outputs {
-		if !o.Path.IsZero() {
-			return unsupported
-		}
-	}
-	return nil
+	return d.Verify(a.Layout.Dir, a.Modulo)
 }
 
 // outputsOf is what a derivation's validity teaches of its outputs.

@@ -104,21 +104,42 @@ func (d *Derivation) StructuredAttrs() (string, bool) {
 	return text, ok
 }
 
-// UnsupportedError refuses a derivation for what it needs.
-type UnsupportedError struct{ Feature string }
-
-func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("%s derivations are not supported yet", e.Feature)
+// IsDynamic reports whether outputs of outputs are read.
+func (d *Derivation) IsDynamic() bool {
+	return slices.ContainsFunc(d.Inputs, func(i Input) bool { return len(i.Dynamic) > 0 })
 }
 
-// Supported returns an [*UnsupportedError] for what troupe cannot build yet.
-func (d *Derivation) Supported() error {
-	for _, in := range d.Inputs {
-		if len(in.Dynamic) > 0 {
-			return &UnsupportedError{Feature: "dynamic"}
+// Nested are outputs of a derivation that is itself an output.
+type Nested struct {
+	Through []string // the outputs that lead to it, from an input derivation on; none for that itself
+	Outputs []string
+}
+
+// Nested lists what is wanted, and what is wanted of that, with all that is
+// nearer first.
+func (w Wanted) Nested() (all []Nested) {
+	for todo := []Nested{{}}; len(todo) > 0; todo = todo[1:] {
+		at := w.below(todo[0].Through)
+		if len(at.Outputs) > 0 {
+			all = append(all, Nested{todo[0].Through, at.Outputs})
+		}
+		for _, d := range at.Dynamic {
+			todo = append(todo, Nested{Through: append(slices.Clone(todo[0].Through), d.Output)})
 		}
 	}
-	return nil
+	return all
+}
+
+func (w Wanted) below(through []string) Wanted {
+	for _, output := range through {
+		for _, d := range w.Dynamic {
+			if d.Output == output {
+				w = d.Wanted
+				break
+			}
+		}
+	}
+	return w
 }
 
 // check reports what no derivation may be.

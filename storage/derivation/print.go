@@ -33,7 +33,7 @@ type printedInput struct {
 
 func (d *Derivation) print(dir storepath.Dir, inputs []printedInput, maskOutputs bool) []byte {
 	p := printer{dir: dir, buf: make([]byte, 0, d.sizeHint())}
-	if p.dynamic = slices.ContainsFunc(d.Inputs, func(i Input) bool { return len(i.Dynamic) > 0 }); p.dynamic {
+	if p.dynamic = d.IsDynamic(); p.dynamic {
 		p.raw(dynamicOpening)
 	} else {
 		p.raw(opening)

@@ -10,17 +10,27 @@ import (
 )
 
 // DownstreamPlaceholder stands for the path of an input's output in what is
-// built with it, where that path is not known before the input is built.
-func DownstreamPlaceholder(drv storepath.Path, output string) string {
-	name := OutputPathName(strings.TrimSuffix(drv.Name(), ".drv"), output)
-	return "/" + nixhash.Sum(nixhash.SHA256, []byte("nix-upstream-output:"+drv.HashPart()+":"+name)).Base32()
+// built with it, where that path is not known before the input is built. Where
+// the output is that of a derivation that is itself an output, through leads to
+// that one.
+func DownstreamPlaceholder(drv storepath.Path, output string, through ...string) string {
+	first := append(slices.Clone(through), output)
+	name := OutputPathName(strings.TrimSuffix(drv.Name(), ".drv"), first[0])
+	hash := nixhash.Sum(nixhash.SHA256, []byte("nix-upstream-output:"+drv.HashPart()+":"+name))
+	for _, next := range first[1:] {
+		hash = nixhash.Sum(nixhash.SHA256, []byte("nix-computed-output:"+storepath.HashPartOf(hash)+":"+next))
+	}
+	return "/" + hash.Base32()
 }
 
 // MustResolve reports whether another derivation is built in the place of this
 // one, made by [Derivation.Resolve] once the inputs' outputs are known. That is
-// so of all whose outputs' paths are not known before; and of fixed ones where
-// such a path is in their text.
+// so of all whose outputs' paths are not known before; of fixed ones where
+// such a path is in their text; and where outputs of outputs are read.
 func (d *Derivation) MustResolve() bool {
+	if d.IsDynamic() {
+		return true
+	}
 	switch d.Outputs[0].Kind {
 	case InputAddressed:
 		return false
@@ -55,20 +65,22 @@ func (d *Derivation) hasPlaceholder() bool {
 // what stood for their paths is replaced by these. So derivations become equal
 // that differ only in how their inputs are made. The paths of deferred outputs
 // are known then.
-func (d *Derivation) Resolve(dir storepath.Dir, output func(drv storepath.Path, name string) (storepath.Path, bool)) (*Derivation, error) {
-	if err := d.Supported(); err != nil {
-		return nil, err
-	}
+//
+// output says where an output of an input lies, or of a derivation that is an
+// output, to which through leads.
+func (d *Derivation) Resolve(dir storepath.Dir, output func(drv storepath.Path, through []string, name string) (storepath.Path, bool)) (*Derivation, error) {
 	r := &Derivation{Name: d.Name, Outputs: slices.Clone(d.Outputs), Sources: slices.Clone(d.Sources), Platform: d.Platform}
 	var pairs []string
 	for _, in := range d.Inputs {
-		for _, name := range in.Outputs {
-			p, ok := output(in.Path, name)
-			if !ok {
-				return nil, fmt.Errorf("resolve derivation '%s': output '%s' of '%s' is not known", d.Name, name, dir.Join(in.Path))
+		for _, at := range in.Nested() {
+			for _, name := range at.Outputs {
+				p, ok := output(in.Path, at.Through, name)
+				if !ok {
+					return nil, fmt.Errorf("resolve derivation '%s': output '%s' of '%s' is not known", d.Name, name, dir.Join(in.Path))
+				}
+				pairs = append(pairs, DownstreamPlaceholder(in.Path, name, at.Through...), dir.Join(p))
+				r.Sources = append(r.Sources, p)
 			}
-			pairs = append(pairs, DownstreamPlaceholder(in.Path, name), dir.Join(p))
-			r.Sources = append(r.Sources, p)
 		}
 	}
 	slices.SortFunc(r.Sources, storepath.Path.Compare)

@@ -9,8 +9,8 @@ import (
 	"troupe/storage/storepath"
 )
 
-// recorded is what Nix 2.34.8 wrote down when it built the derivations of
-// testdata/content-addressed: those that were asked for, and those that these
+// recorded is what Nix 2.34.8 wrote down when it built the derivations of a
+// directory below testdata: those that were asked for, and those that these
 // resolved to. The file realisations has HASH|OUTPUT|PATH|CONTENT ADDRESS a line.
 type recorded struct {
 	dir   storepath.Dir
@@ -18,10 +18,10 @@ type recorded struct {
 	paths map[string]storepath.Path // by HASH|OUTPUT
 }
 
-func readRecorded(t *testing.T) recorded {
+func readRecorded(t *testing.T, below string) recorded {
 	t.Helper()
 	r := recorded{"/tmp/g/store", map[storepath.Path]*Derivation{}, map[string]storepath.Path{}}
-	files, err := filepath.Glob("testdata/content-addressed/*.drv")
+	files, err := filepath.Glob("testdata/" + below + "/*.drv")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no derivations: %v", err)
 	}
@@ -38,7 +38,7 @@ func readRecorded(t *testing.T) recorded {
 			t.Fatal(err)
 		}
 	}
-	text, err := os.ReadFile("testdata/content-addressed/realisations")
+	text, err := os.ReadFile("testdata/" + below + "/realisations")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,37 +56,44 @@ func (r recorded) modulo(p storepath.Path) (ModuloHash, error) {
 }
 
 // output is where Nix put an output.
-func (r recorded) output(drv storepath.Path, name string) (storepath.Path, bool) {
+func (r recorded) output(drv storepath.Path, through []string, name string) (storepath.Path, bool) {
+	for _, step := range through {
+		drv, _ = r.output(drv, nil, step)
+	}
 	h, err := r.drvs[drv].OutputHash(r.dir, r.modulo)
 	p, ok := r.paths["sha256:"+h.Hash.Base16()+"|"+name]
 	return p, ok && err == nil
 }
 
 func TestOutputHashesAreThoseOfNix(t *testing.T) {
-	r := readRecorded(t)
-	used := map[string]bool{}
-	for p, d := range r.drvs {
-		h, err := d.OutputHash(r.dir, r.modulo)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range d.Outputs {
-			key := "sha256:" + h.Hash.Base16() + "|" + o.Name
-			if _, ok := r.paths[key]; !ok && d.Name != "fixed" { // which did not come to its hash
-				t.Errorf("%v: Nix has no realisation of %s", p, key)
+	for _, below := range []string{"content-addressed", "dynamic"} {
+		r := readRecorded(t, below)
+		used := map[string]bool{}
+		for p, d := range r.drvs {
+			h, err := d.OutputHash(r.dir, r.modulo)
+			if err != nil {
+				t.Fatal(err)
 			}
-			used[key] = true
+			for _, o := range d.Outputs {
+				key := "sha256:" + h.Hash.Base16() + "|" + o.Name
+				if _, ok := r.paths[key]; !ok && d.Name != "fixed" { // which did not come to its hash
+					t.Errorf("%v: Nix has no realisation of %s", p, key)
+				}
+				used[key] = true
+			}
 		}
-	}
-	for key := range r.paths {
-		if !used[key] {
-			t.Errorf("%s is of no derivation", key)
+		for key := range r.paths {
+			if !used[key] {
+				t.Errorf("%s is of no derivation", key)
+			}
 		}
 	}
 }
 
-func TestResolutionIsThatOfNix(t *testing.T) {
-	r := readRecorded(t)
+// resolved counts the derivations of each name that are resolved, and holds what
+// they come to against what Nix has built.
+func (r recorded) resolved(t *testing.T) map[string]int {
+	t.Helper()
 	resolved := map[string]int{}
 	for p, d := range r.drvs {
 		if !d.MustResolve() {
@@ -111,19 +118,29 @@ func TestResolutionIsThatOfNix(t *testing.T) {
 		}
 		resolved[d.Name]++
 	}
-	for name, n := range map[string]int{"plain": 0, "flat": 0, "root": 2, "dependent": 1, "deferred": 1, "structured": 1, "text": 1, "fixed": 1} {
-		if resolved[name] != n {
-			t.Errorf("%d derivations called %s were resolved, not %d", resolved[name], name, n)
+	return resolved
+}
+
+func TestResolutionIsThatOfNix(t *testing.T) {
+	for below, names := range map[string]map[string]int{
+		"content-addressed": {"plain": 0, "flat": 0, "root": 2, "dependent": 1, "deferred": 1, "structured": 1, "text": 1, "fixed": 1},
+		"dynamic":           {"dynamic": 1, "twice": 1, "inner": 0, "inner.drv": 0},
+	} {
+		resolved := readRecorded(t, below).resolved(t)
+		for name, n := range names {
+			if resolved[name] != n {
+				t.Errorf("%s: %d derivations called %s were resolved, not %d", below, resolved[name], name, n)
+			}
 		}
 	}
 }
 
 func TestResolveAsksForEachOutput(t *testing.T) {
-	r := readRecorded(t)
+	r := readRecorded(t, "content-addressed")
 	for _, d := range r.drvs {
 		if d.Name == "dependent" && len(d.Inputs) > 0 {
-			_, err := d.Resolve(r.dir, func(drv storepath.Path, name string) (storepath.Path, bool) {
-				p, _ := r.output(drv, name)
+			_, err := d.Resolve(r.dir, func(drv storepath.Path, _ []string, name string) (storepath.Path, bool) {
+				p, _ := r.output(drv, nil, name)
 				return p, name != "foo"
 			})
 			if err == nil || !strings.Contains(err.Error(), "output 'foo' of '/tmp/g/store/") {
@@ -136,7 +153,7 @@ func TestResolveAsksForEachOutput(t *testing.T) {
 // What is built with something whose path is not known must not claim to know its
 // own.
 func TestVerifyRefusesWhatShouldBeDeferred(t *testing.T) {
-	r := readRecorded(t)
+	r := readRecorded(t, "content-addressed")
 	for _, d := range r.drvs {
 		if d.Name != "deferred" || len(d.Inputs) == 0 {
 			continue

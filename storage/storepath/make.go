@@ -31,8 +31,12 @@ func (d Dir) Make(kind string, inner nixhash.Hash, name string) (Path, error) {
 	}
 	print := fmt.Sprintf("%s:%v:%s:%s:%s", kind, inner.Algorithm(), inner.Base16(), d, name)
 	sum := nixhash.Sum(nixhash.SHA256, []byte(print))
-	return Path{nixhash.EncodeBase32(fold(sum.Bytes())) + "-" + name}, nil
+	return Path{HashPartOf(sum) + "-" + name}, nil
 }
+
+// HashPartOf is a digest, compressed to the length of a hash part, as it is
+// written in one.
+func HashPartOf(h nixhash.Hash) string { return nixhash.EncodeBase32(fold(h.Bytes())) }
 
 // fold compresses a digest to the length of a hash part by xor.
 func fold(digest []byte) []byte {

@@ -16,12 +16,38 @@ import (
 func (c *connection) targets(paths []workerproto.DerivedPath, mode workerproto.BuildMode) ([]messages.Target, error) {
 	targets := make([]messages.Target, len(paths))
 	for i, p := range paths {
-		if err := p.Supported(); err != nil {
+		p, err := c.lead(p)
+		if err != nil {
 			return nil, err
 		}
 		targets[i] = messages.Target{Path: p.Path, Outputs: p.Outputs, Mode: modes[mode]}
 	}
 	return targets, c.mayBuild(mode)
+}
+
+// lead makes the derivations valid that lead to one that is an output, each of
+// which is known when the one before it is built.
+func (c *connection) lead(p workerproto.DerivedPath) (workerproto.DerivedPath, error) {
+	for ; len(p.Through) > 0; p.Through = p.Through[1:] {
+		step := messages.Target{Path: p.Path, Outputs: p.Through[:1]}
+		results, err := c.realise([]messages.Target{step})
+		if err != nil {
+			return p, err
+		}
+		at := c.d.Dir.Join(p.Path) + "^" + p.Through[0]
+		if r := results[0]; !r.Status.OK() {
+			return p, fmt.Errorf("failed to obtain derivation of '%s': %s", at, r.Error)
+		}
+		for _, o := range results[0].Outputs {
+			if o.Name == p.Through[0] {
+				p.Path = o.Path
+			}
+		}
+		if !p.Path.IsDerivation() {
+			return p, fmt.Errorf("output '%s' is no derivation", at)
+		}
+	}
+	return p, nil
 }
 
 // mayBuild refuses what takes trust.
@@ -59,14 +85,18 @@ func (c *connection) already(targets []messages.Target) (results []messages.Resu
 		}
 		if t.IsBuild() {
 			drv, err := c.p.s.ReadDerivation(t.Path)
-			if err != nil || drv.Supported() != nil {
+			if err != nil {
 				return nil, false, nil // the worker says it better
 			}
+			known, err := c.p.s.KnownOutputs(drv)
+			if err != nil {
+				return nil, false, nil
+			}
 			paths = nil
-			for _, o := range drv.Outputs {
+			for _, o := range known {
 				if t.Wants(o.Name) {
 					paths = append(paths, o.Path)
-					r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
+					r.Outputs = append(r.Outputs, o)
 				}
 			}
 			if valid, err := c.keptAndValid(paths); err != nil || !valid || !r.Covers(t.Outputs) {
@@ -242,7 +272,7 @@ func (c *connection) ensurePath(q *workerproto.EnsurePath) (workerproto.Reply, e
 // so that it takes trust; what is named by its contents anybody may make.
 func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerproto.Reply, error) {
 	d := &q.Derivation
-	if err := errors.Join(d.Supported(), c.mayBuild(q.Mode)); err != nil {
+	if err := c.mayBuild(q.Mode); err != nil {
 		return nil, err
 	}
 	path := q.Path
@@ -271,9 +301,12 @@ func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerprot
 
 // missing is what building would take.
 func (c *connection) missing(q *workerproto.QueryMissing) (workerproto.Reply, error) {
-	targets, err := c.targets(q.Paths, workerproto.BuildNormal)
-	if err != nil {
-		return nil, err
+	targets := make([]messages.Target, len(q.Paths))
+	for i, p := range q.Paths {
+		targets[i] = messages.Target{Path: p.Path, Outputs: p.Outputs}
+		if len(p.Through) > 0 { // what it leads to is not known before
+			targets[i].Outputs = p.Through[:1]
+		}
 	}
 	m, err := c.p.s.Missing(targets, c.p.s.DB.Durable)
 	return &workerproto.Missing{WillBuild: m.Build, Unknown: m.Unknown}, err

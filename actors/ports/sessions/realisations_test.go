@@ -236,3 +236,43 @@ func TestRealisationsByPath(t *testing.T) {
 		t.Errorf("what was registered is at %v", got)
 	}
 }
+
+// A derivation may be an output, and be built, as a target and as an input.
+func TestOutputsThatAreDerivations(t *testing.T) {
+	w := newWorld(t)
+	c := w.connect(rootUser, newest)
+	inner := w.derivation("inner", "echo inner > $out")
+	meta := w.unnamed(derivation.Floating, "inner.drv", "cat $inputs > $out")
+	meta.d.Outputs[0].Method = storepath.Text
+	c.add(inner)
+	meta.d.Sources = []storepath.Path{inner.drv}
+	meta.d.Env["inputs"] = w.layout.Dir.Join(inner.drv)
+	var err error
+	if meta.drv, err = meta.d.Path(w.layout.Dir); err != nil {
+		t.Fatal(err)
+	}
+	top := w.unnamed(derivation.Deferred, "top", "cat $inputs > $out")
+	top.d.Inputs = []derivation.Input{{Path: meta.drv, Wanted: derivation.Wanted{Dynamic: []derivation.Dynamic{{Output: "out", Wanted: derivation.Wanted{Outputs: []string{"out"}}}}}}}
+	top.d.Env["inputs"] = derivation.DownstreamPlaceholder(meta.drv, "out", "out")
+	if top.drv, err = top.d.Path(w.layout.Dir); err != nil {
+		t.Fatal(err)
+	}
+	c.add(meta, top)
+	through := func(outputs ...string) *workerproto.BuildPaths {
+		return &workerproto.BuildPaths{Paths: []workerproto.DerivedPath{{Path: meta.drv, Through: outputs[:len(outputs)-1], Outputs: outputs[len(outputs)-1:]}}}
+	}
+	missing := tell[*workerproto.Missing](c, &workerproto.QueryMissing{Paths: through("out", "out").Paths}, nil)
+	if !slices.Equal(missing.WillBuild, []storepath.Path{meta.drv}) {
+		t.Errorf("would be built: %v", missing.WillBuild)
+	}
+	c.refused(through("dev", "out"), nil, "failed to obtain derivation of")
+	tell[*workerproto.One](c, through("out", "out"), nil)
+	if !tell[*workerproto.Bool](c, &workerproto.IsValidPath{Path: inner.out}, nil).Value || c.where(meta) != inner.drv {
+		t.Errorf("it is not built, or another: %v", c.where(meta))
+	}
+	c.refused(through("out", "out", "out"), nil, "is no derivation")
+	text, err := os.ReadFile(w.layout.RealPath(c.realise(top)[0].BuiltOutputs[0].OutPath))
+	if string(text) != "inner\n" {
+		t.Errorf("it was told %q, %v", text, err)
+	}
+}
