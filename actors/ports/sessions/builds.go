@@ -58,15 +58,18 @@ func (c *connection) already(targets []messages.Target) (results []messages.Resu
 			return nil, false, err
 		}
 		if t.IsBuild() {
-			drv, err := c.p.s.ReadDerivation(t.Path)
-			if err != nil || drv.Supported() != nil {
+			outputs, err := c.knownOutputs(t.Path)
+			if err != nil {
 				return nil, false, nil // the worker says it better
 			}
 			paths = nil
-			for _, o := range drv.Outputs {
+			for _, o := range outputs {
 				if t.Wants(o.Name) {
+					if o.Path.IsZero() {
+						return nil, false, nil
+					}
 					paths = append(paths, o.Path)
-					r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
+					r.Outputs = append(r.Outputs, o)
 				}
 			}
 			if valid, err := c.keptAndValid(paths); err != nil || !valid || !r.Covers(t.Outputs) {
@@ -76,6 +79,19 @@ func (c *connection) already(targets []messages.Target) (results []messages.Resu
 		results = append(results, r)
 	}
 	return results, true, nil
+}
+
+// knownOutputs are those of a derivation, with their paths as far as they are
+// known.
+func (c *connection) knownOutputs(drv storepath.Path) ([]messages.Output, error) {
+	d, err := c.p.s.ReadDerivation(drv)
+	if err == nil {
+		err = d.Supported()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.p.s.KnownOutputs(d)
 }
 
 // keptAndValid keeps paths, and then looks whether all are valid.
