@@ -1,8 +1,8 @@
 package sessions_test
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
