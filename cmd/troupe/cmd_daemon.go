@@ -79,6 +79,7 @@ func (c *daemonCmd) service(s *session, f func(*service) error) (err error) {
 	if err != nil {
 		return err
 	}
+	settings.Machines.Goal.LogCommand = "nix log" // which is what its clients have
 	settings.Services.Roots, settings.Services.Log, settings.Logger, settings.Sessions = roots, log, log, &of
 	useCgroups(launcher, s.settings.UseCgroups, log)
 	settings.Fatal = func(actor messages.Address, reason string) {
