@@ -40,14 +40,23 @@ func dryRun(s *session, st *openedStore, wanted []messages.Target) error {
 			return err
 		}
 	}
-	if len(d.build) > 0 {
-		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(d.build))
+	return tellMissing(s, d.build, d.unknown)
+}
+
+// tellMissing says what would be built, and what cannot be had.
+func tellMissing(s *session, build, unknown []storepath.Path) error {
+	if len(build) > 0 {
+		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(build))
 	}
-	for _, p := range d.build {
+	for _, p := range build {
 		fmt.Fprintf(s.stderr, "  %s\n", s.location.Dir.Join(p))
 	}
-	if len(d.unknown) > 0 {
-		return fmt.Errorf("path '%s' does not exist and cannot be created", strings.Join(d.unknown, "', '"))
+	if len(unknown) > 0 {
+		names := make([]string, len(unknown))
+		for i, p := range unknown {
+			names[i] = s.location.Dir.Join(p)
+		}
+		return fmt.Errorf("path %s does not exist and cannot be created", quoteAll(names))
 	}
 	return nil
 }
@@ -57,14 +66,14 @@ type dry struct {
 	st      *openedStore
 	seen    map[storepath.Path]bool
 	build   []storepath.Path
-	unknown []string
+	unknown []storepath.Path
 }
 
 func (d *dry) visit(t messages.Target) error {
 	if !t.IsBuild() {
 		valid, err := d.st.db.Valid(t.Path)
 		if err == nil && !valid {
-			d.unknown = append(d.unknown, d.s.location.Dir.Join(t.Path))
+			d.unknown = append(d.unknown, t.Path)
 		}
 		return err
 	}
