@@ -24,10 +24,14 @@ type daemonCmd struct {
 	NoWait         bool   `help:"Fail rather than wait while another process holds the store."`
 	ForceTrusted   bool   `xor:"trust" help:"Trust whoever connects."`
 	ForceUntrusted bool   `xor:"trust" help:"Trust nobody who connects."`
+	PrintUnits     bool   `help:"Print the units for systemd that troupe adopt installs."`
 }
 
 func (c *daemonCmd) Run(s *session) error {
-	if c.Stdio {
+	switch {
+	case c.PrintUnits:
+		return printUnits(s)
+	case c.Stdio:
 		return c.stdio(s)
 	}
 	return c.service(s, func(d *service) error {

@@ -33,6 +33,8 @@ type cli struct {
 	Verify     verifyCmd     `cmd:"" help:"Check that the store is what its database says."`
 	GC         gcCmd         `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
 	StoreCmd   storeCmd      `cmd:"" name:"store" help:"Work on the store itself."`
+	Adopt      adoptCmd      `cmd:"" help:"Take a store over from Nix."`
+	Leave      leaveCmd      `cmd:"" help:"Give an adopted store back to Nix."`
 	Journal    journalCmd    `cmd:"" help:"Print what the actors did: a journal, or what the flight recorder has."`
 	Simulate   simulateCmd   `cmd:"" help:"Drive the actors through a world of faults, by seeds."`
 	Replay     replayCmd     `cmd:"" help:"Let the actors decide again what a journal has, and compare."`
