@@ -38,7 +38,7 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 	case *messages.BuildUserGranted:
 		g.expect(m, wantUser)
 		return append(g.enter(preparing), host.Send{To: messages.Builds, Msg: &messages.PrepareBuild{
-			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, User: m.User, Settings: g.terms.Settings}})
+			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, Replace: g.wrong, User: m.User, Settings: g.terms.Settings}})
 	case *messages.BuildUserRefused:
 		g.expect(m, wantUser)
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})

@@ -25,10 +25,12 @@ type Derivation struct {
 	state     state
 	log       string // where the build's log is
 
-	inputs   []storepath.Path // outputs of finished waitees, and sources
-	waitees  int              // not yet done
-	failures int              // waitees that failed
-	flaws    messages.Flaw    // of the waitees that failed
+	found    *messages.PathsQueried // in haveDerivation, where it is looked at further
+	wrong    []storepath.Path       // valid outputs whose contents are not what is recorded
+	inputs   []storepath.Path       // outputs of finished waitees, and sources
+	waitees  int                    // not yet done
+	failures int                    // waitees that failed
+	flaws    messages.Flaw          // of the waitees that failed
 
 	result    messages.Result // once it is known
 	cancelled bool            // the end of the builder is awaited
@@ -42,6 +44,7 @@ const (
 	fresh              state = iota
 	initial                  // the derivation is being read
 	haveDerivation           // which outputs are valid is being asked
+	inspecting               // whether what is there is right is being looked at
 	outputsSubstituted       // no output can be substituted; inputs are awaited
 	inputsRealised           // all inputs are valid; a slot is awaited
 	tryToBuild               // has a slot; the locks are being taken
@@ -58,7 +61,7 @@ const (
 )
 
 var stateNames = [...]string{
-	"new", "init", "haveDerivation", "outputsSubstituted", "inputsRealised", "tryToBuild", "lockedElsewhere",
+	"new", "init", "haveDerivation", "inspecting", "outputsSubstituted", "inputsRealised", "tryToBuild", "lockedElsewhere",
 	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
 }
 
@@ -109,6 +112,8 @@ func (g *Derivation) onCancel() []host.Effect {
 		return nil
 	case g.state < building:
 		return g.finish(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
+	case g.state == buildDone:
+		return []host.Effect{host.Send{To: messages.Builds, Msg: &messages.EndHooks{Build: g.self}}}
 	case g.state == building && !g.cancelled:
 		g.cancelled = true
 		return []host.Effect{host.Send{To: g.child(), Msg: &messages.KillChild{}}}

@@ -27,6 +27,9 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 	case *messages.PathsQueried:
 		g.expect(m, haveDerivation)
 		return g.onQueried(m)
+	case *messages.PathsInspected:
+		g.expect(m, inspecting)
+		return g.onInspected(m)
 	case *messages.WaiteeDone:
 		g.expect(m, outputsSubstituted)
 		return g.onWaitee(m)
@@ -63,8 +66,37 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
 	if end, ended := g.ended(m); ended {
+		if g.target.Mode == messages.Repair && end.Status.OK() {
+			return g.inspect(m)
+		}
 		return g.report(end, m.Provisional)
 	}
+	return g.awaitInputs(m)
+}
+
+// inspect has what is valid looked at.
+func (g *Derivation) inspect(m *messages.PathsQueried) []host.Effect {
+	g.found = m
+	var paths []storepath.Path
+	for _, o := range g.valid(m) {
+		paths = append(paths, o.Path)
+	}
+	return append(g.enter(inspecting), host.Send{To: messages.Builds, Msg: &messages.InspectPaths{From: g.self, Paths: paths}})
+}
+
+func (g *Derivation) onInspected(m *messages.PathsInspected) []host.Effect {
+	if m.Error != "" {
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
+	}
+	if g.wrong = m.Wrong; len(g.wrong) == 0 {
+		end, _ := g.ended(g.found)
+		return g.report(end, g.found.Provisional)
+	}
+	return g.awaitInputs(g.found)
+}
+
+// awaitInputs asks for what the build needs.
+func (g *Derivation) awaitInputs(m *messages.PathsQueried) []host.Effect {
 	var waitees []messages.Target
 	for i, src := range g.recipe.Sources {
 		if m.Valid[len(g.recipe.Outputs)+i] {
@@ -103,7 +135,7 @@ func (g *Derivation) ended(m *messages.PathsQueried) (messages.Result, bool) {
 		return messages.Result{Status: messages.MiscFailure, Error: fmt.Sprintf("some outputs of '%s' are not valid, so checking is not possible\n"+
 			"Hint: build it first, without --rebuild or --check", g.policy.StoreDir.Join(g.target.Path))}, !wanted
 	}
-	if wanted {
+	if wanted && len(g.wrong) == 0 {
 		return r, true
 	}
 	for i, o := range g.recipe.Outputs {

@@ -16,6 +16,9 @@ init                           DerivationRead        done                worker:
 init                           DerivationUnreadable  done                worker: GoalFinished
 haveDerivation                 PathsQueried          done                worker: GoalFinished (valid, or known to fail)
 haveDerivation                 PathsQueried          outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
+haveDerivation                 PathsQueried          inspecting          builds: InspectPaths (to repair what is there)
+inspecting                     PathsInspected        done                worker: GoalFinished (all is right, or cannot be looked at)
+inspecting                     PathsInspected        outputsSubstituted  worker: AwaitGoals (to build what is not)
 outputsSubstituted             WaiteeDone            outputsSubstituted
 outputsSubstituted             WaiteeDone            inputsRealised      slots: AcquireSlot (the last one)
 outputsSubstituted             WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
@@ -47,11 +50,13 @@ discarding                     BuildDiscarded        done                everyth
 init…wantUser                  CancelGoal            done                everything is given back
 preparing                      CancelGoal            preparing           (its end is awaited, and then discarded)
 building                       CancelGoal            building            child: KillChild
-buildDone…done                 CancelGoal            same                (what is nearly done is finished)
+buildDone                      CancelGoal            buildDone           builds: EndHooks (what is nearly done is finished)
+registering…done               CancelGoal            same                (the same)
 init…done                      WidenGoal             same                (a build makes all outputs anyhow)
 done                           DerivationRead        done                (late answers)
 done                           DerivationUnreadable  done
 done                           PathsQueried          done
+done                           PathsInspected        done
 done                           WaiteeDone            done
 done                           SlotFree              done
 done                           LocksHeld             done

@@ -37,7 +37,7 @@ func (p *Process) builtinInput(b *build) (*os.File, error) {
 	}
 	for _, o := range b.drv.Outputs {
 		if o.Kind == derivation.Fixed || o.Kind == derivation.InputAddressed {
-			in.Outputs[o.Name] = p.s.Layout.Dir.Join(o.Path)
+			in.Outputs[o.Name] = p.s.Layout.Dir.Join(b.place(o.Path))
 		}
 	}
 	text, err := json.Marshal(in)

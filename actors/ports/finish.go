@@ -44,16 +44,19 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 	} else if err == nil {
 		err = p.install(b, outputs)
 	}
+	answer := &messages.BuildFinished{}
+	for _, o := range b.drv.Outputs {
+		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: o.Path})
+	}
+	if err == nil {
+		err = p.afterBuild(b, answer.Outputs)
+	}
 	if err != nil {
 		var r *rejection
 		if errors.As(err, &r) {
 			return &messages.BuildRejected{Status: r.status, Flaw: r.flaw, Reason: err.Error()}
 		}
 		return &messages.BuildRejected{Status: messages.MiscFailure, Reason: err.Error()}
-	}
-	answer := &messages.BuildFinished{}
-	for _, o := range b.drv.Outputs {
-		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: o.Path})
 	}
 	return answer
 }
@@ -97,11 +100,6 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 	if err := localstore.Rewrite(out.real, b.rewrites()); err != nil {
 		return err
 	}
-	if out.Kind == derivation.Fixed {
-		if err := p.checkFixed(b, out); err != nil {
-			return err
-		}
-	}
 	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen}); err != nil {
 		return &rejection{messages.OutputRejected, 0, err}
 	}
@@ -109,8 +107,24 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 		candidates = nil
 	}
 	var err error
-	out.Scanned, err = localstore.Scan(out.real, candidates)
-	return err
+	if out.Scanned, err = localstore.Scan(out.real, candidates); err != nil || out.Kind != derivation.Fixed {
+		return err
+	}
+	if err := p.checkFixedReferences(b, out); err != nil {
+		return err
+	}
+	return p.checkFixed(b, out)
+}
+
+// checkFixedReferences refuses references where a path by its contents can have
+// none, whatever its hash is. The words are Nix's.
+func (p *Builds) checkFixedReferences(b *build, out *made) error {
+	if len(out.References) == 0 || out.Method == storepath.NAR && out.Algorithm == nixhash.SHA256 {
+		return nil
+	}
+	return &rejection{messages.OutputRejected, 0, fmt.Errorf("fixed output derivation '%s' is not allowed to refer to other store paths, but it refers to '%s'.\n"+
+		"You may need to use the 'unsafeDiscardReferences' derivation attribute, see the manual for more details",
+		p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(out.References[0]))}
 }
 
 // rewrites turn what the builder called its outputs into what they are called.
@@ -144,9 +158,6 @@ func (p *Builds) checkFixed(b *build, out *made) error {
 func (p *Builds) keepUnexpected(b *build, out *made, got nixhash.Hash) error {
 	path, err := p.s.Layout.Dir.MakeFixed(out.Path.Name(), out.Method, got, nil, false)
 	if err != nil {
-		return err
-	}
-	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID}); err != nil {
 		return err
 	}
 	adder := addition.Adder{Layout: p.s.Layout, DB: p.s.DB}
@@ -223,23 +234,34 @@ func (p *Builds) install(b *build, outputs []*made) error {
 		reg.Outputs[o.Name] = o.Path
 	}
 	for _, o := range outputs {
-		if real := p.s.Layout.RealPath(o.Path); o.real != real {
-			if err := localstore.Move(o.real, real); err != nil {
-				return err
-			}
-		}
-		if err := p.s.OptimiserFor(b.policy).Added(p.s.Layout.RealPath(o.Path)); err != nil {
-			return err
-		}
 		info := validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
 			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()}
 		var err error
 		if info.Signatures, err = b.policy.Keys.Sign(p.s.Layout.Dir, info); err != nil {
 			return err
 		}
+		if anew, err := p.putAnew(b, o, info); anew || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.putInPlace(b, o); err != nil {
+			return err
+		}
 		reg.Paths = append(reg.Paths, info)
 	}
 	return p.s.DB.RegisterProvisional(reg)
+}
+
+func (p *Builds) putInPlace(b *build, o *made) error {
+	real := p.s.Layout.RealPath(o.Path)
+	if o.real != real {
+		if err := localstore.Move(o.real, real); err != nil {
+			return err
+		}
+	}
+	return p.s.OptimiserFor(b.policy).Added(real)
 }
 
 // contentAddress is how Nix writes that a path follows from its contents.
@@ -273,7 +295,7 @@ func (p *Builds) compare(b *build, outputs []*made) error {
 // beside that.
 func (p *Builds) differs(b *build, o *made) error {
 	text := fmt.Sprintf("derivation '%s' may not be deterministic: output '%s' differs", p.s.Layout.Dir.Join(b.path), p.s.Layout.RealPath(o.Path))
-	if b.policy.KeepFailed {
+	if b.policy.KeepFailed || b.policy.Hooks.Diff != "" {
 		beside := p.s.Layout.RealPath(o.Path) + ".check"
 		if _, err := localstore.Remove(beside); err != nil {
 			return err
@@ -281,6 +303,7 @@ func (p *Builds) differs(b *build, o *made) error {
 		if err := localstore.Move(o.real, beside); err != nil {
 			return err
 		}
+		p.showDifference(b, p.s.Layout.RealPath(o.Path), beside)
 		text += fmt.Sprintf(" from '%s'", beside)
 	}
 	return &rejection{messages.NotDeterministic, 0, errors.New(text)}

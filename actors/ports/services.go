@@ -12,6 +12,7 @@ import (
 	"troupe/sandbox"
 	"troupe/sandbox/linux"
 	"troupe/storage/derivation"
+	"troupe/storage/gc"
 	"troupe/storage/localstore"
 	"troupe/storage/signature"
 	"troupe/storage/storepath"
@@ -29,6 +30,8 @@ type Services struct {
 	PolicyOf func(settings string) (BuildPolicy, error)
 	// Optimiser links outputs to equal files, where the policy wants it.
 	Optimiser *localstore.Optimiser
+	// Collector collects garbage for everybody; the tree makes it.
+	Collector *gc.Collector
 	// Given has derivations that are not in the store; nil is none.
 	Given *Given
 	Log   zerolog.Logger
@@ -41,11 +44,19 @@ type BuildPolicy struct {
 	BuildDir   string // where build directories are made
 	KeepFailed bool
 	KeepLog    bool
-	LogLines   int                  // of a failed build that its error shows
+	LogLines   int // of a failed build that its error shows
+	Hooks      Hooks
+	Space      SpacePolicy
 	Optimise   bool                 // link files that are equal
 	Keys       signature.SecretKeys // sign what is built
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
+}
+
+// WithCollector has the one collector of a process.
+func (s Services) WithCollector() Services {
+	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}
+	return s
 }
 
 // OptimiserFor is the one that a policy wants, or nil.

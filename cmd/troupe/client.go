@@ -96,8 +96,6 @@ func (c *buildCmd) there(s *session, client *remote.Client) error {
 		return hinted(notThere("--journal"), "the daemon records its steps: troupe journal prints them; troupe daemon --journal FILE records all")
 	case c.CacheFailure:
 		return notThere("--cache-failure")
-	case c.Jobs != "":
-		s.warn("--max-jobs is for a daemon to decide; it is told of your wish")
 	}
 	wanted, err := targets(s, client.Adder(s.ctx, s.location), c.Targets, c.mode())
 	if err != nil {

@@ -109,7 +109,7 @@ func (c *buildCmd) here(s *session, st *openedStore) (err error) {
 	defer display.Close()
 	log := zerolog.New(zerolog.ConsoleWriter{Out: displayWriter{display}, NoColor: true, PartsExclude: []string{"time"}}).Level(zerolog.WarnLevel)
 	own := newOwnGoals(display.Observe)
-	d := &service{s: s, log: log, access: trustingMe, journal: c.Journal,
+	d := &service{s: s, log: log, access: trustingMe, socket: daemonSocket(s.location, os.LookupEnv), journal: c.Journal,
 		fatal: func(actor messages.Address, reason string) {
 			fmt.Fprintf(os.Stderr, "error: actor %s panicked: %s\n", actor, reason)
 		},

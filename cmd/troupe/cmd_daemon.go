@@ -52,7 +52,7 @@ func (c *daemonCmd) service(s *session, f func(*service) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.close()) }()
 	log := zerolog.New(s.stderr).With().Timestamp().Logger().Level(zerolog.InfoLevel)
-	d := &service{s: s, log: log, access: c.access, journal: c.Journal, fatal: func(actor messages.Address, reason string) {
+	d := &service{s: s, log: log, access: c.access, socket: c.socketPath(s), journal: c.Journal, fatal: func(actor messages.Address, reason string) {
 		log.Error().Str("actor", string(actor)).Str("reason", reason).Msg("the service cannot go on")
 	}}
 	return d.run(st, f)

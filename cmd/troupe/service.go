@@ -25,6 +25,7 @@ type service struct {
 	s       *session
 	log     zerolog.Logger
 	access  func(config.Settings) sessions.Access
+	socket  string // that hooks are told of
 	journal string // a file to record every step in, or none
 	// fatal tells of an actor without which the process cannot go on.
 	fatal func(actor messages.Address, reason string)
@@ -67,7 +68,7 @@ func (d *service) run(st *openedStore, f func(*service) error) (err error) {
 
 // settings are what the tree is made of.
 func (d *service) settings(st *openedStore, launcher *linux.Launcher) (actors.Settings, error) {
-	settings, policies, err := treeSettings(d.s, st, launcher)
+	settings, policies, err := treeSettings(d.s, st, launcher, "unix://"+d.socket)
 	if err != nil {
 		return settings, err
 	}

@@ -20,7 +20,6 @@ import (
 	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/storage/addition"
-	"troupe/storage/gc"
 )
 
 // Settings are what the service's settings say about clients.
@@ -40,11 +39,8 @@ type Sessions struct {
 	s        ports.Services
 	settings atomic.Pointer[Settings]
 	progress *Progress
-	// Collector collects garbage for every client.
-	Collector *gc.Collector
-
-	hashing sync.Mutex // guards hashes
-	hashes  *addition.Adder
+	hashing  sync.Mutex // guards hashes
+	hashes   *addition.Adder
 
 	number  func() uint64 // of requests and of sessions
 	serving sync.WaitGroup
@@ -58,7 +54,7 @@ type Sessions struct {
 // that nobody else in the tree has.
 func New(out ports.Outbox, s ports.Services, settings Settings, progress *Progress, number func() uint64) *Sessions {
 	p := &Sessions{out: out, number: number, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{},
-		Collector: &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}, hashes: &addition.Adder{Layout: s.Layout, DB: s.DB}}
+		hashes: &addition.Adder{Layout: s.Layout, DB: s.DB}}
 	p.Configure(settings)
 	return p
 }
