@@ -330,6 +330,9 @@ func TestMovesAreInterrupted(t *testing.T) {
 		n.write("made", at)
 		made = append(made, n.run("troupe", "store", "add", "made"))
 		n.stopped(i, at, leave)
+		if got := n.try("troupe", "store", "add", "nix.conf"); got.code == 0 || !strings.Contains(got.stderr, "hint: troupe leave goes on with it") {
+			t.Errorf("work on a store that is leaving, stopped %s: %+v", at, got)
+		}
 		n.works(leave)
 		untouched("left after a kill " + at)
 	}

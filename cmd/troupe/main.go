@@ -109,7 +109,7 @@ func dispatch(ctx context.Context, args []string) error {
 		s.warn(w)
 	}
 	s.settings = loaded.Settings
-	if s.location, err = locate(c.Store, os.LookupEnv, os.Geteuid()); err != nil {
+	if s.location, err = locate(c.Store, os.LookupEnv, os.Geteuid(), answers); err != nil {
 		return err
 	}
 	return chosen.Run(s)

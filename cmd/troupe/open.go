@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"troupe/cmd/troupe/moving"
 	"troupe/cmd/troupe/remote"
 	"troupe/storage/addition"
 	"troupe/storage/localstore"
@@ -111,6 +112,12 @@ func openStoreBy(s *session, how access, open func(string, validity.Options) (*v
 
 // mayOpen is why a store is not to be opened, or nil.
 func mayOpen(s *session, how access, dir string) error {
+	var underway *moving.UnderwayError
+	if err := moving.Underway(s.location.StateDir); errors.As(err, &underway) {
+		return hinted(err, underway.Command+" goes on with it", "troupe leave gives the store back to Nix")
+	} else if err != nil {
+		return err
+	}
 	if how == readOnly && !exists(dir) {
 		return hinted(fmt.Errorf("open store '%s': there is none", s.location.RealStoreDir()),
 			"--store DIR names another one; troupe build and troupe store add make one")

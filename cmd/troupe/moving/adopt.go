@@ -16,7 +16,7 @@ import (
 // Adopt is how the store comes from Nix to us. The error is [ErrNothing] where we
 // have it.
 func (i *Installation) Adopt() (*Plan, error) {
-	p, err := i.readProgress()
+	p, err := readProgress(i.Layout.StateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (i *Installation) load(ctx context.Context, _ *progress) error {
 		return fmt.Errorf("load what is valid: %w", err)
 	}
 	i.Say(fmt.Sprintf("%d paths are valid", n))
-	if err := errors.Join(os.Rename(unfinished, i.Database), syncDir(i.dir())); err != nil {
+	if err := errors.Join(os.Rename(unfinished, i.Database), syncDir(ours(i.Layout.StateDir))); err != nil {
 		return fmt.Errorf("load what is valid: %w", err)
 	}
 	return nil

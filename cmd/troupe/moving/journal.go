@@ -37,13 +37,14 @@ type unit struct {
 }
 
 // progressFile is beside our database.
-func (i *Installation) progressFile() string { return filepath.Join(i.dir(), "moving.json") }
+func progressFile(stateDir string) string { return filepath.Join(ours(stateDir), "moving.json") }
 
-// dir is what is ours of the state directory.
-func (i *Installation) dir() string { return filepath.Join(i.Layout.StateDir, "troupe") }
+// ours is what is ours of a state directory.
+func ours(stateDir string) string { return filepath.Join(stateDir, "troupe") }
 
-func (i *Installation) readProgress() (p progress, err error) {
-	text, err := os.ReadFile(i.progressFile())
+func readProgress(stateDir string) (p progress, err error) {
+	name := progressFile(stateDir)
+	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
 	}
@@ -51,19 +52,41 @@ func (i *Installation) readProgress() (p progress, err error) {
 		err = json.Unmarshal(text, &p)
 	}
 	if err != nil {
-		return p, fmt.Errorf("read how far the move is: '%s': %w", i.progressFile(), err)
+		return p, fmt.Errorf("read how far the move is: '%s': %w", name, err)
 	}
 	return p, nil
+}
+
+// UnderwayError is a store that is on its way: nobody may work on it, since what
+// he did would be lost.
+type UnderwayError struct{ Command string } // that finishes the move
+
+func (e *UnderwayError) Error() string {
+	return "the store is on its way between Nix and troupe, and that was interrupted"
+}
+
+// Underway returns an [*UnderwayError] while a store is neither Nix's nor ours.
+func Underway(stateDir string) error {
+	p, err := readProgress(stateDir)
+	switch {
+	case err != nil:
+		return err
+	case p.Going == adopting:
+		return &UnderwayError{"troupe adopt"}
+	case p.Going == leaving:
+		return &UnderwayError{"troupe leave"}
+	}
+	return nil
 }
 
 // write puts the progress on disk, whole.
 func (i *Installation) write(p progress) error {
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err == nil {
-		err = os.MkdirAll(i.dir(), 0o755)
+		err = os.MkdirAll(ours(i.Layout.StateDir), 0o755)
 	}
 	if err == nil {
-		err = replaceFile(i.progressFile(), append(text, '\n'))
+		err = replaceFile(progressFile(i.Layout.StateDir), append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("note how far the move is: %w", err)

@@ -16,7 +16,7 @@ import (
 // Leave is how the store goes back to Nix, also from a half adoption. The error is
 // [ErrNothing] where Nix has it.
 func (i *Installation) Leave() (*Plan, error) {
-	p, err := i.readProgress()
+	p, err := readProgress(i.Layout.StateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (i *Installation) drop(context.Context, *progress) error {
 
 // forget removes the note of the move: it is over.
 func (i *Installation) forget() error {
-	err := os.Remove(i.progressFile())
+	err := os.Remove(progressFile(i.Layout.StateDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
