@@ -10,7 +10,7 @@ func TestLocate(t *testing.T) {
 		served     string // socket that somebody listens at
 		want       string // the state directory
 	}{
-		{"a directory of the user's", "", nil, "", "/home/u/data/troupe/nix/var/nix"},
+		{"a directory of the user's", "", nil, "", "/data/troupe/nix/var/nix"},
 		{"the machine's, which a daemon serves", "", nil, "/nix/var/nix/daemon-socket/socket", "/nix/var/nix"},
 		{"a socket elsewhere", "", map[string]string{"NIX_DAEMON_SOCKET_PATH": "/run/s"}, "/run/s", "/nix/var/nix"},
 		{"the flag's", "/x", nil, "/nix/var/nix/daemon-socket/socket", "/x/nix/var/nix"},
@@ -18,7 +18,7 @@ func TestLocate(t *testing.T) {
 	} {
 		env := func(name string) (string, bool) {
 			if name == "XDG_DATA_HOME" {
-				return "/home/u/data", true
+				return "/data", true
 			}
 			v, ok := c.env[name]
 			return v, ok

@@ -66,6 +66,7 @@ func main() {
 	}
 	syscall.Umask(0o022) // as Nix: what a store holds can be read
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process, as signals do
 	code := run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
