@@ -107,7 +107,7 @@ func (c *connection) keptAndValid(paths []storepath.Path) (bool, error) {
 // done meanwhile. The error is that nothing was tried, or that the client is
 // gone.
 func (c *connection) ask(targets []messages.Target) (results []messages.Result, err error) {
-	request := c.p.requests.Add(1)
+	request := c.p.number()
 	c.watchful(func(ctx context.Context) {
 		w := c.p.progress.watch(ctx, request, targets, c.out)
 		defer c.p.progress.drop(request)
