@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"os/signal"
-	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
@@ -43,6 +41,13 @@ func (c *daemonCmd) Run(s *session) error {
 		}
 		return d.serve(s.ctx, listeners)
 	})
+}
+
+func closeAll(listeners []net.Listener) (err error) {
+	for _, l := range listeners {
+		err = errors.Join(err, l.Close())
+	}
+	return err
 }
 
 // service takes hold of the store, and runs a tree for as long as f does.
@@ -95,10 +100,7 @@ func (d *service) serve(ctx context.Context, listeners []net.Listener) error {
 		}
 	}
 	beat.say("STOPPING=1")
-	var err error
-	for _, l := range listeners {
-		err = errors.Join(err, l.Close())
-	}
+	err := closeAll(listeners)
 	d.log.Info().Dur("patience", d.s.settings.DrainTimeout).Msg("the service ends")
 	d.tree.Sessions.Drain(d.s.settings.DrainTimeout)
 	return errors.Join(err, awaitRest(d.tree))
@@ -126,53 +128,3 @@ func (d *service) configure() {
 	d.tree.Sessions.Configure(clients)
 	d.log.Info().Msg("settings are read again")
 }
-
-// stdio serves stdin and stdout: as a go-between where a daemon runs, else by
-// itself.
-func (c *daemonCmd) stdio(s *session) error {
-	pipe := &stdioConn{Reader: os.Stdin, Writer: os.Stdout}
-	if conn, err := net.Dial("unix", c.socketPath(s)); err == nil {
-		return relay(pipe, conn)
-	}
-	return c.service(s, func(d *service) error {
-		served := make(chan struct{})
-		go func() {
-			d.tree.Sessions.Serve(pipe, sessions.Lookup(os.Getuid(), os.Getgid(), os.Getppid()))
-			close(served)
-		}()
-		select {
-		case <-served:
-		case <-s.ctx.Done():
-			d.tree.Sessions.Drain(0)
-		}
-		return awaitRest(d.tree)
-	})
-}
-
-// relay passes bytes on in both directions until either side ends.
-func relay(client io.ReadWriter, daemon net.Conn) error {
-	ended := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(client, daemon)
-		ended <- err
-	}()
-	go func() {
-		io.Copy(daemon, client) // what the daemon says of it is passed on
-		daemon.(*net.UnixConn).CloseWrite()
-	}()
-	err := <-ended
-	return errors.Join(err, daemon.Close())
-}
-
-// stdioConn is stdin and stdout as one connection.
-type stdioConn struct {
-	io.Reader
-	io.Writer
-}
-
-func (*stdioConn) Close() error                     { return errors.Join(os.Stdin.Close(), os.Stdout.Close()) }
-func (*stdioConn) LocalAddr() net.Addr              { return &net.UnixAddr{Name: "stdio", Net: "unix"} }
-func (*stdioConn) RemoteAddr() net.Addr             { return &net.UnixAddr{Name: "stdio", Net: "unix"} }
-func (*stdioConn) SetDeadline(time.Time) error      { return nil }
-func (*stdioConn) SetReadDeadline(time.Time) error  { return nil }
-func (*stdioConn) SetWriteDeadline(time.Time) error { return nil }

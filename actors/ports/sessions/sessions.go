@@ -128,14 +128,26 @@ func isHangUp(err error) bool {
 }
 
 // Drain lets nobody in any more, and returns when all connections have ended,
-// those that build after patience at the latest.
+// those that build after patience at the latest, and a little for last words.
 func (p *Sessions) Drain(patience time.Duration) {
 	p.out.Send(messages.Door, &messages.Drain{Patience: patience})
-	<-p.drained
+	select {
+	case <-p.drained:
+	case <-time.After(patience + lastWords): // they do not read
+		p.closeAll()
+		<-p.drained
+	}
+	p.closeAll() // of those that never came in
+	p.serving.Wait()
+}
+
+// lastWords is how long a client may take to read that its build is cancelled.
+const lastWords = 2 * time.Second
+
+func (p *Sessions) closeAll() {
 	p.mu.Lock()
-	for _, c := range p.connections { // they never came in
+	defer p.mu.Unlock()
+	for _, c := range p.connections {
 		c.close(true)
 	}
-	p.mu.Unlock()
-	p.serving.Wait()
 }
