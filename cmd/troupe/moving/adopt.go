@@ -24,7 +24,7 @@ func (i *Installation) Adopt() (*Plan, error) {
 	case adopted:
 		return nil, ErrNothing
 	case leaving:
-		return nil, errors.New("adopt the store: it is being given back to Nix, and that was interrupted: finish it first")
+		return nil, errors.New("adopt the store: it is being given back to Nix, and that was interrupted: troupe leave finishes it")
 	case withNix:
 		if err := i.mayAdopt(); err != nil {
 			return nil, err
