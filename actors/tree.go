@@ -42,7 +42,7 @@ func Start(s Settings) *Tree {
 	if s.Make == nil {
 		s.Make = s.Machines.Make
 	}
-	s.Services = s.Services.WithCollector()
+	s.Services = s.Services.Shared()
 	rt := host.Start(host.Options{New: s.Make, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
 	t := &Tree{runtime: rt, Clients: ports.NewClients(rt), observed: make(chan struct{}), abreast: make(chan struct{}, 1)}
 	clock := ports.NewClock(rt)

@@ -28,6 +28,8 @@ type Derivation struct {
 	found    *messages.PathsQueried // in haveDerivation, where it is looked at further
 	wrong    []storepath.Path       // valid outputs whose contents are not what is recorded
 	inputs   []storepath.Path       // outputs of finished waitees, and sources
+	built    []messages.BuiltInput  // the same outputs, where they are for a resolution
+	resolved storepath.Path         // the derivation that is built in the place of this one
 	waitees  int                    // not yet done
 	failures int                    // waitees that failed
 	flaws    messages.Flaw          // of the waitees that failed
@@ -46,6 +48,9 @@ const (
 	haveDerivation           // which outputs are valid is being asked
 	inspecting               // whether what is there is right is being looked at
 	outputsSubstituted       // no output can be substituted; inputs are awaited
+	resolving                // all inputs are valid; the derivation without them is being made
+	resolved                 // that one is awaited
+	recording                // that its outputs are this one's is being noted
 	inputsRealised           // all inputs are valid; a slot is awaited
 	tryToBuild               // has a slot; the locks are being taken
 	lockedElsewhere          // has no slot; another owner has a lock
@@ -61,7 +66,8 @@ const (
 )
 
 var stateNames = [...]string{
-	"new", "init", "haveDerivation", "inspecting", "outputsSubstituted", "inputsRealised", "tryToBuild", "lockedElsewhere",
+	"new", "init", "haveDerivation", "inspecting", "outputsSubstituted", "resolving", "resolved", "recording", "inputsRealised",
+	"tryToBuild", "lockedElsewhere",
 	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
 }
 
@@ -185,6 +191,8 @@ func (g *Derivation) enter(next state) []host.Effect { return g.become(next, mes
 // wait is why the goal does not go on.
 func (g *Derivation) wait() messages.Wait {
 	switch g.state {
+	case resolved:
+		return messages.Wait{For: messages.Inputs, Detail: "the resolved derivation"}
 	case outputsSubstituted:
 		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
 	case inputsRealised, slotAgain:

@@ -21,6 +21,14 @@ inspecting                     PathsInspected        done                worker:
 inspecting                     PathsInspected        outputsSubstituted  worker: AwaitGoals (to build what is not)
 outputsSubstituted             WaiteeDone            outputsSubstituted
 outputsSubstituted             WaiteeDone            inputsRealised      slots: AcquireSlot (the last one)
+outputsSubstituted             WaiteeDone            resolving           database: ResolveDerivation (the last one, of one that is resolved)
+resolving                      DerivationResolved    resolved            worker: AwaitGoals (the resolved derivation)
+resolving                      DerivationUnreadable  done                worker: GoalFinished
+resolved                       WaiteeDone            recording           database: RecordRealisations
+resolved                       WaiteeDone            registering         store: RegisterPaths (it is impure)
+resolved                       WaiteeDone            done                worker: GoalFinished (it failed)
+recording                      RealisationsRecorded  registering         store: RegisterPaths
+recording                      RealisationsRecorded  done                worker: GoalFinished (they could not be noted)
 outputsSubstituted             WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
 inputsRealised                 SlotFree              tryToBuild          path-locks: LockPaths
 inputsRealised                 SlotRefused           done                worker: GoalFinished
@@ -65,6 +73,8 @@ done                           LocksFailed           done
 done                           BuildUserGranted      done
 done                           BuildUserRefused      done
 done                           SlotRefused           done
+done                           DerivationResolved    done
+done                           RealisationsRecorded  done
 `
 
 // Table implements [host.Tabled].

@@ -80,7 +80,11 @@ func (p *Builds) afterBuild(b *build, outputs []messages.Output) error {
 		paths[i], names[i] = o.Path, dir.Join(o.Path)
 	}
 	adder := addition.Adder{Layout: p.s.Layout, DB: p.s.DB}
-	if err := adder.Commit(b.hookContext(), paths...); err != nil {
+	told := paths
+	if p.s.DB.Provisional(b.path) { // it was resolved just now
+		told = append(told, b.path)
+	}
+	if err := adder.Commit(b.hookContext(), told...); err != nil {
 		return err
 	}
 	p.out.Send(messages.Progress, &messages.HookStarted{Goal: b.id, Drv: b.path, Hook: h.PostBuild})

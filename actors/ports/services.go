@@ -33,8 +33,9 @@ type Services struct {
 	// Collector collects garbage for everybody; the tree makes it.
 	Collector *gc.Collector
 	// Given has derivations that are not in the store; nil is none.
-	Given *Given
-	Log   zerolog.Logger
+	Given  *Given
+	Hashes *Hashes
+	Log    zerolog.Logger
 }
 
 // BuildPolicy is what the settings say about how builders run.
@@ -53,9 +54,11 @@ type BuildPolicy struct {
 	Builtin    BuiltinPolicy
 }
 
-// WithCollector has the one collector of a process.
-func (s Services) WithCollector() Services {
+// Shared has what there is one of in a process.
+func (s Services) Shared() Services {
 	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}
+	s.Hashes = NewHashes(s.Layout, s.DB)
+	s.Given = &Given{}
 	return s
 }
 
@@ -85,11 +88,23 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (message
 	if err := drv.Supported(); err != nil {
 		return messages.Recipe{}, err
 	}
-	options, err := drv.Options(d.s.Layout.Dir)
-	if err != nil {
+	if err := d.s.mayDepend(p, drv); err != nil {
 		return messages.Recipe{}, err
 	}
-	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), PreferLocal: options.PreferLocalBuild}
+	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), Unknown: !drv.KnowsOutputs(), Impure: drv.IsImpure(), Resolve: drv.MustResolve()}
+	if !r.Resolve { // else it is not this one that is built, and options may have placeholders
+		options, err := drv.Options(d.s.Layout.Dir)
+		if err != nil {
+			return messages.Recipe{}, err
+		}
+		r.PreferLocal = options.PreferLocalBuild
+	}
+	var err error
+	if r.Unknown && !r.Resolve {
+		if r.Locks, err = lockNames(p, drv); err != nil {
+			return messages.Recipe{}, err
+		}
+	}
 	for _, o := range drv.Outputs {
 		r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
 	}

@@ -26,6 +26,7 @@ type World struct {
 	lives  int
 
 	builds  map[messages.Address]*build
+	anew    int // impure outputs that were made
 	users   *users
 	locks   *locks
 	timers  map[timerKey]*event

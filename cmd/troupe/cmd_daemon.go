@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"troupe/actors"
 	"troupe/actors/ports/sessions"
 	"troupe/cmd/troupe/config"
 	"troupe/messages"
@@ -55,6 +56,7 @@ func (c *daemonCmd) service(s *session, f func(*service) error) (err error) {
 	d := &service{s: s, log: log, access: c.access, socket: c.socketPath(s), journal: c.Journal, fatal: func(actor messages.Address, reason string) {
 		log.Error().Str("actor", string(actor)).Str("reason", reason).Msg("the service cannot go on")
 	}}
+	d.adjust = func(a *actors.Settings) { a.Machines.Goal.LogCommand = "nix log" } // which is what clients have
 	return d.run(st, f)
 }
 

@@ -10,14 +10,13 @@ import (
 	"troupe/messages"
 	"troupe/storage/addition"
 	"troupe/storage/derivation"
-	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
 
 // receiver is a store that takes derivations, whoever holds it.
 type receiver interface {
 	addition.Into
-	Modulo(storepath.Path) (nixhash.Hash, error)
+	Modulo(storepath.Path) (derivation.ModuloHash, error)
 	Commit(context.Context, ...storepath.Path) error
 }
 

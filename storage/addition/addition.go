@@ -68,7 +68,7 @@ func (a *Adder) Derivation(ctx context.Context, d *derivation.Derivation) (store
 }
 
 // Modulo is the hash modulo of a valid derivation.
-func (a *Adder) Modulo(p storepath.Path) (nixhash.Hash, error) {
+func (a *Adder) Modulo(p storepath.Path) (derivation.ModuloHash, error) {
 	a.modulo.Layout, a.modulo.Valid = a.Layout, a.DB.Valid
 	return a.modulo.Of(p)
 }
@@ -79,29 +79,29 @@ type Modulos struct {
 	Layout localstore.Layout
 	Valid  func(storepath.Path) (bool, error)
 
-	known map[storepath.Path]nixhash.Hash
+	known map[storepath.Path]derivation.ModuloHash
 }
 
 // Of is the hash modulo of a derivation.
-func (m *Modulos) Of(p storepath.Path) (nixhash.Hash, error) {
+func (m *Modulos) Of(p storepath.Path) (derivation.ModuloHash, error) {
 	if h, ok := m.known[p]; ok {
 		return h, nil
 	}
 	if valid, err := m.Valid(p); err != nil || !valid {
-		return nixhash.Hash{}, errors.Join(err, fmt.Errorf("read derivation '%s': it is not valid", m.Layout.Dir.Join(p)))
+		return derivation.ModuloHash{}, errors.Join(err, fmt.Errorf("read derivation '%s': it is not valid", m.Layout.Dir.Join(p)))
 	}
 	data, err := os.ReadFile(m.Layout.RealPath(p))
 	if err != nil {
-		return nixhash.Hash{}, fmt.Errorf("read derivation '%s': %w", m.Layout.Dir.Join(p), err)
+		return derivation.ModuloHash{}, fmt.Errorf("read derivation '%s': %w", m.Layout.Dir.Join(p), err)
 	}
 	d, err := derivation.Parse(m.Layout.Dir, strings.TrimSuffix(p.Name(), ".drv"), data)
 	if err != nil {
-		return nixhash.Hash{}, err
+		return derivation.ModuloHash{}, err
 	}
 	h, err := d.Modulo(m.Layout.Dir, m.Of)
 	if err == nil {
 		if m.known == nil {
-			m.known = map[storepath.Path]nixhash.Hash{}
+			m.known = map[storepath.Path]derivation.ModuloHash{}
 		}
 		m.known[p] = h
 	}

@@ -8,6 +8,7 @@ import (
 
 	"troupe/messages"
 	"troupe/messages/workerproto"
+	"troupe/storage/derivation"
 	"troupe/storage/storepath"
 )
 
@@ -57,15 +58,18 @@ func (c *connection) already(targets []messages.Target) (results []messages.Resu
 			return nil, false, err
 		}
 		if t.IsBuild() {
-			drv, err := c.p.s.ReadDerivation(t.Path)
-			if err != nil || drv.Supported() != nil {
+			outputs, err := c.knownOutputs(t.Path)
+			if err != nil {
 				return nil, false, nil // the worker says it better
 			}
 			paths = nil
-			for _, o := range drv.Outputs {
+			for _, o := range outputs {
 				if t.Wants(o.Name) {
+					if o.Path.IsZero() {
+						return nil, false, nil
+					}
 					paths = append(paths, o.Path)
-					r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
+					r.Outputs = append(r.Outputs, o)
 				}
 			}
 			if valid, err := c.keptAndValid(paths); err != nil || !valid || !r.Covers(t.Outputs) {
@@ -75,6 +79,19 @@ func (c *connection) already(targets []messages.Target) (results []messages.Resu
 		results = append(results, r)
 	}
 	return results, true, nil
+}
+
+// knownOutputs are those of a derivation, with their paths as far as they are
+// known.
+func (c *connection) knownOutputs(drv storepath.Path) ([]messages.Output, error) {
+	d, err := c.p.s.ReadDerivation(drv)
+	if err == nil {
+		err = d.Supported()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.p.s.KnownOutputs(d)
 }
 
 // keptAndValid keeps paths, and then looks whether all are valid.
@@ -182,15 +199,15 @@ func (c *connection) result(t messages.Target, r messages.Result) (workerproto.B
 	if err := c.history(t.Path, r, &b); err != nil || !r.Status.OK() {
 		return b, err
 	}
-	hash, err := c.p.modulo(t.Path)
-	if err != nil {
-		return b, err
-	}
 	for _, o := range r.Outputs {
-		if t.Wants(o.Name) {
-			b.BuiltOutputs = append(b.BuiltOutputs, workerproto.Realisation{
-				ID: workerproto.DrvOutput{Hash: hash, Output: o.Name}, OutPath: o.Path})
+		if !t.Wants(o.Name) {
+			continue
 		}
+		told, err := c.realisation(t.Path, o)
+		if err != nil {
+			return b, err
+		}
+		b.BuiltOutputs = append(b.BuiltOutputs, told)
 	}
 	return b, nil
 }
@@ -238,7 +255,7 @@ func (c *connection) ensurePath(q *workerproto.EnsurePath) (workerproto.Reply, e
 
 // buildDerivation builds a derivation that the client brings along. What an
 // input-addressed one makes cannot be checked without its inputs' derivations,
-// so that it takes trust; a fixed one says itself what it makes.
+// so that it takes trust; what is named by its contents anybody may make.
 func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerproto.Reply, error) {
 	d := &q.Derivation
 	if err := errors.Join(d.Supported(), c.mayBuild(q.Mode)); err != nil {
@@ -246,7 +263,7 @@ func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerprot
 	}
 	path := q.Path
 	if !c.trusted {
-		if !d.IsFixed() {
+		if kind := d.Outputs[0].Kind; kind == derivation.InputAddressed || kind == derivation.Deferred {
 			return nil, errors.New("you are not privileged to build input-addressed derivations")
 		}
 		var err error

@@ -39,8 +39,6 @@ type Sessions struct {
 	s        ports.Services
 	settings atomic.Pointer[Settings]
 	progress *Progress
-	hashing  sync.Mutex // guards hashes
-	hashes   *addition.Adder
 
 	number  func() uint64 // of requests and of sessions
 	serving sync.WaitGroup
@@ -53,8 +51,7 @@ type Sessions struct {
 // New makes the port. What is watched is told to progress. number gives numbers
 // that nobody else in the tree has.
 func New(out ports.Outbox, s ports.Services, settings Settings, progress *Progress, number func() uint64) *Sessions {
-	p := &Sessions{out: out, number: number, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{},
-		hashes: &addition.Adder{Layout: s.Layout, DB: s.DB}}
+	p := &Sessions{out: out, number: number, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{}}
 	p.Configure(settings)
 	return p
 }

@@ -48,7 +48,7 @@ func (a *Adder) Valid(p storepath.Path) (bool, error) {
 }
 
 // Modulo is the hash modulo of a derivation that is valid, or will be.
-func (a *Adder) Modulo(p storepath.Path) (nixhash.Hash, error) {
+func (a *Adder) Modulo(p storepath.Path) (derivation.ModuloHash, error) {
 	if d := a.will[p]; d != nil {
 		return d.Modulo(a.c.Dir, a.Modulo)
 	}
