@@ -86,15 +86,39 @@ func info(t *testing.T, name string, references ...string) validity.Info {
 	return i
 }
 
-func of(infos ...validity.Info) iter.Seq2[validity.Info, error] {
+// source is records, and an error in the end.
+type source struct {
+	infos    []validity.Info
+	err      error
+	outputs  map[string]storepath.Path
+	realised []validity.Realisation
+}
+
+func (s source) All() iter.Seq2[validity.Info, error] {
 	return func(yield func(validity.Info, error) bool) {
-		for _, i := range infos {
+		for _, i := range s.infos {
 			if !yield(i, nil) {
 				return
 			}
 		}
+		if s.err != nil {
+			yield(validity.Info{}, s.err)
+		}
 	}
 }
+
+func (s source) Outputs(storepath.Path) (map[string]storepath.Path, error) { return s.outputs, nil }
+
+func (s source) Realisations(p storepath.Path) (all []validity.Realisation, err error) {
+	for _, r := range s.realised {
+		if r.Path == p {
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+func of(infos ...validity.Info) source { return source{infos: infos} }
 
 // TestUpdate: what is written is what Nix reads, and what we read again.
 func TestUpdate(t *testing.T) {
@@ -106,12 +130,10 @@ func TestUpdate(t *testing.T) {
 	made.Deriver, made.Ultimate = drv.Path, true
 	signed := info(t, "signed")
 	signed.Signatures, signed.CA = []string{"k:AA==", "l:BB=="}, "text:"+signed.NarHash.String()
-	outputs := func(p storepath.Path) (map[string]storepath.Path, error) {
-		return map[string]storepath.Path{"out": made.Path}, nil
-	}
+	outputs := map[string]storepath.Path{"out": made.Path}
 	update := func(want nixdb.Changes, infos ...validity.Info) {
 		t.Helper()
-		got, err := db.Update(ctx, of(infos...), outputs)
+		got, err := db.Update(ctx, source{infos: infos, outputs: outputs})
 		if err != nil || got != want {
 			t.Fatalf("%+v, %v; want %+v", got, err, want)
 		}
@@ -166,25 +188,55 @@ func TestUpdateIsAllOrNothing(t *testing.T) {
 	ctx := context.Background()
 	n := newNix(t)
 	db := n.open()
-	if _, err := db.Update(ctx, of(info(t, "kept")), nil); err != nil {
+	if _, err := db.Update(ctx, of(info(t, "kept"))); err != nil {
 		t.Fatal(err)
 	}
 	before := n.run("nix-store", "--dump-db")
-	if _, err := db.Update(ctx, of(info(t, "a"), info(t, "bb", "none")), nil); err == nil || !strings.Contains(err.Error(), "-none' is not valid") {
+	if _, err := db.Update(ctx, of(info(t, "a"), info(t, "bb", "none"))); err == nil || !strings.Contains(err.Error(), "-none' is not valid") {
 		t.Errorf("a missing reference: %v", err)
 	}
-	if _, err := db.Update(ctx, of(info(t, "a"), info(t, "bb", "kept")), nil); err == nil || !strings.Contains(err.Error(), "-kept' is not valid") {
+	if _, err := db.Update(ctx, of(info(t, "a"), info(t, "bb", "kept"))); err == nil || !strings.Contains(err.Error(), "-kept' is not valid") {
 		t.Errorf("a reference to what is to go: %v", err)
 	}
 	broken := errors.New("broken")
-	failing := func(yield func(validity.Info, error) bool) {
-		_ = yield(info(t, "a"), nil) && yield(validity.Info{}, broken)
-	}
-	if _, err := db.Update(ctx, failing, nil); !errors.Is(err, broken) {
+	if _, err := db.Update(ctx, source{infos: []validity.Info{info(t, "a")}, err: broken}); !errors.Is(err, broken) {
 		t.Errorf("records that cannot be read: %v", err)
 	}
 	if diff := cmp.Diff(before, n.run("nix-store", "--dump-db")); diff != "" {
 		t.Errorf("before -, after +:\n%s", diff)
+	}
+}
+
+// TestRealisations: where floating outputs lie is written where Nix reads it, and
+// goes with its path.
+func TestRealisations(t *testing.T) {
+	ctx := context.Background()
+	n := newNix(t)
+	a := info(t, "a")
+	of := validity.Realisation{ID: validity.DrvOutput{Hash: nixhash.Sum(nixhash.SHA256, []byte("drv")), Output: "out"}, Path: a.Path}
+	from := source{infos: []validity.Info{a}, realised: []validity.Realisation{of}}
+	if got, err := n.open().Update(ctx, from); err != nil || got != (nixdb.Changes{Added: 1, Lost: 1}) {
+		t.Errorf("without the table: %+v, %v", got, err)
+	}
+	n.run("nix-store", "--dump-db", "--option", "experimental-features", "ca-derivations") // makes it
+	db := n.open()
+	for _, want := range []nixdb.Changes{{Realised: 1}, {}} {
+		if got, err := db.Update(ctx, from); err != nil || got != want {
+			t.Errorf("%+v, %v; want %+v", got, err, want)
+		}
+	}
+	from.realised[0].Signatures = []string{"k:AA=="}
+	if got, err := db.Update(ctx, from); err != nil || got != (nixdb.Changes{Realised: 1}) {
+		t.Errorf("signed: %+v, %v", got, err)
+	}
+	if got, err := db.Realisations(ctx); err != nil || len(got) != 1 || fmt.Sprint(got[0]) != fmt.Sprint(from.realised[0]) {
+		t.Errorf("read %v, %v; want %v", got, err, from.realised)
+	}
+	if got, err := db.Update(ctx, source{}); err != nil || got != (nixdb.Changes{Removed: 1}) {
+		t.Errorf("gone: %+v, %v", got, err)
+	}
+	if got, err := db.Realisations(ctx); err != nil || len(got) != 0 {
+		t.Errorf("read %v, %v", got, err)
 	}
 }
 
