@@ -10,7 +10,7 @@ import (
 // A derivation that is resolved is built under another name: once its inputs are
 // valid it is turned into one that has their outputs as sources, which is a goal
 // like any other. So two that resolve to the same are built once, and one that
-// resolves to what is valid is not built at all. See decision 4.
+// resolves to what is valid is not built at all. See decision 5.
 
 func (g *Derivation) onResolved(m *messages.DerivationResolved) []host.Effect {
 	g.resolved, g.built, g.inputs = m.Drv, nil, nil

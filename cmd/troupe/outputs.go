@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"troupe/actors/ports"
 	"troupe/messages"
@@ -38,18 +37,23 @@ func dryRun(s *session, st *openedStore, wanted []messages.Target) error {
 	if err != nil {
 		return err
 	}
-	if len(m.Build) > 0 {
-		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(m.Build))
+	return tellMissing(s, m.Build, m.Unknown)
+}
+
+// tellMissing says what would be built, and what cannot be had.
+func tellMissing(s *session, build, unknown []storepath.Path) error {
+	if len(build) > 0 {
+		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(build))
 	}
-	for _, p := range m.Build {
+	for _, p := range build {
 		fmt.Fprintf(s.stderr, "  %s\n", s.location.Dir.Join(p))
 	}
-	if len(m.Unknown) > 0 {
-		unknown := make([]string, len(m.Unknown))
-		for i, p := range m.Unknown {
-			unknown[i] = s.location.Dir.Join(p)
+	if len(unknown) > 0 {
+		names := make([]string, len(unknown))
+		for i, p := range unknown {
+			names[i] = s.location.Dir.Join(p)
 		}
-		return fmt.Errorf("path '%s' does not exist and cannot be created", strings.Join(unknown, "', '"))
+		return fmt.Errorf("path %s does not exist and cannot be created", quoteAll(names))
 	}
 	return nil
 }

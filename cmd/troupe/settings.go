@@ -48,7 +48,7 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher, remote 
 		return actors.Settings{}, nil, err
 	}
 	p := &policies{location: s.location, remote: remote, userns: userns, own: own}
-	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Optimiser: st.optimiser, Given: &ports.Given{}, Hashes: ports.NewHashes(s.location, st.db), PolicyOf: p.of}
+	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Optimiser: st.optimiser, PolicyOf: p.of}
 	return a, p, p.set(c)
 }
 

@@ -84,17 +84,16 @@ func (c *connection) already(targets []messages.Target) (results []messages.Resu
 			return nil, false, err
 		}
 		if t.IsBuild() {
-			drv, err := c.p.s.ReadDerivation(t.Path)
+			outputs, err := c.knownOutputs(t.Path)
 			if err != nil {
 				return nil, false, nil // the worker says it better
 			}
-			known, err := c.p.s.KnownOutputs(drv)
-			if err != nil {
-				return nil, false, nil
-			}
 			paths = nil
-			for _, o := range known {
+			for _, o := range outputs {
 				if t.Wants(o.Name) {
+					if o.Path.IsZero() {
+						return nil, false, nil
+					}
 					paths = append(paths, o.Path)
 					r.Outputs = append(r.Outputs, o)
 				}
@@ -106,6 +105,16 @@ func (c *connection) already(targets []messages.Target) (results []messages.Resu
 		results = append(results, r)
 	}
 	return results, true, nil
+}
+
+// knownOutputs are those of a derivation, with their paths as far as they are
+// known.
+func (c *connection) knownOutputs(drv storepath.Path) ([]messages.Output, error) {
+	d, err := c.p.s.ReadDerivation(drv)
+	if err != nil {
+		return nil, err
+	}
+	return c.p.s.KnownOutputs(d)
 }
 
 // keptAndValid keeps paths, and then looks whether all are valid.
@@ -121,7 +130,7 @@ func (c *connection) keptAndValid(paths []storepath.Path) (bool, error) {
 // done meanwhile. The error is that nothing was tried, or that the client is
 // gone.
 func (c *connection) ask(targets []messages.Target) (results []messages.Result, err error) {
-	request := c.p.requests.Add(1)
+	request := c.p.number()
 	c.watchful(func(ctx context.Context) {
 		w := c.p.progress.watch(ctx, request, targets, c.out)
 		defer c.p.progress.drop(request)
