@@ -20,6 +20,11 @@ type RealiseTargets struct {
 // several want is made on the terms of the first.
 type Terms struct {
 	Limits Limits `json:",omitzero"`
+	// NoSubstitutes builds all, and AnySubstitutes fetches also what a derivation
+	// does not want to be fetched. With Fallback what could not be fetched is built.
+	NoSubstitutes  bool `json:",omitempty"`
+	AnySubstitutes bool `json:",omitempty"`
+	Fallback       bool `json:",omitempty"`
 	// Settings are those that differ from the service's own, as lines of
 	// nix.conf sorted by name. Only ports act by them.
 	Settings string `json:",omitempty"`
@@ -27,6 +32,15 @@ type Terms struct {
 
 func (t Terms) String() string {
 	text := fmt.Sprintf("silence:%v,total:%v,log:%d", t.Limits.Silence, t.Limits.Total, t.Limits.LogBytes)
+	if t.NoSubstitutes {
+		text += ",no-substitutes"
+	}
+	if t.AnySubstitutes {
+		text += ",any-substitutes"
+	}
+	if t.Fallback {
+		text += ",fallback"
+	}
 	for line := range strings.Lines(t.Settings) {
 		text += "," + strings.TrimSpace(line)
 	}

@@ -39,6 +39,7 @@ const (
 	Clock    Address = "port/clock"
 	Database Address = "port/database"
 	Builds   Address = "port/builds"
+	Caches   Address = "port/caches"
 	Process  Address = "port/process"
 	Users    Address = "port/users"
 	Locks    Address = "port/locks"

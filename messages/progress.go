@@ -58,9 +58,11 @@ const (
 	BuildSlot
 	PathLock // held by another process
 	FreeUser
+	Substituter // that is asked
+	SubstitutionSlot
 )
 
-var waitNames = [...]string{"nothing", "inputs", "build slot", "path lock", "build user"}
+var waitNames = [...]string{"nothing", "inputs", "build slot", "path lock", "build user", "substituter", "substitution slot"}
 
 func (w WaitFor) String() string { return waitNames[w] }
 

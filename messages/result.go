@@ -55,6 +55,7 @@ const (
 	TimeOut
 	HashMismatch // a fixed output had another hash
 	Nondeterminism
+	SubstituterFailed // one that had the path, or was asked for it
 )
 
 // Flaw is what a status says of a goal itself.
@@ -72,7 +73,7 @@ func (s Status) Flaw() Flaw {
 
 func (f Flaw) String() string {
 	names := []string{}
-	for i, name := range []string{"build-failed", "time-out", "hash-mismatch", "nondeterminism"} {
+	for i, name := range []string{"build-failed", "time-out", "hash-mismatch", "nondeterminism", "substituter-failed"} {
 		if f&(1<<i) != 0 {
 			names = append(names, name)
 		}
@@ -101,7 +102,11 @@ func (r Result) String() string {
 	if r.Status.OK() {
 		return fmt.Sprintf("%v%v", r.Status, r.Outputs)
 	}
-	return fmt.Sprintf("%v(%q)", r.Status, r.Error)
+	status := r.Status.String()
+	if more := r.Flaw &^ r.Status.Flaw(); more != 0 {
+		status += "+" + more.String()
+	}
+	return fmt.Sprintf("%s(%q)", status, r.Error)
 }
 
 // Covers reports whether the result has every wanted output.

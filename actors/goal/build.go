@@ -56,7 +56,8 @@ func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
 	if m.Error != "" {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
-	if end, ended := g.ended(m); ended {
+	g.there = m.Valid
+	if end, ended := g.ended(m.Failed); ended {
 		return g.report(end, m.Provisional)
 	}
 	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self}})

@@ -25,6 +25,11 @@ type Derivation struct {
 	state     state
 	log       string // where the build's log is
 
+	there       []bool           // which outputs and, after them, sources are valid
+	tried       []bool           // outputs that were to be fetched
+	lost        messages.Result  // of the first fetch that failed; OK where none did
+	provisional []storepath.Path // what was valid and is not on disk yet
+
 	inputs   []storepath.Path // outputs of finished waitees, and sources
 	waitees  int              // not yet done
 	failures int              // waitees that failed
@@ -41,8 +46,11 @@ type state uint8
 const (
 	fresh              state = iota
 	initial                  // the derivation is being read
+	getDerivation            // it is not there, and awaited
+	loadDerivation           // it was fetched and is being read
 	haveDerivation           // which outputs are valid is being asked
-	outputsSubstituted       // no output can be substituted; inputs are awaited
+	trySubstitutes           // those that are not are awaited, as far as they are wanted
+	outputsSubstituted       // not all can be substituted; inputs are awaited
 	inputsRealised           // all inputs are valid; a slot is awaited
 	tryToBuild               // has a slot; the locks are being taken
 	lockedElsewhere          // has no slot; another owner has a lock
@@ -58,7 +66,7 @@ const (
 )
 
 var stateNames = [...]string{
-	"new", "init", "haveDerivation", "outputsSubstituted", "inputsRealised", "tryToBuild", "lockedElsewhere",
+	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "trySubstitutes", "outputsSubstituted", "inputsRealised", "tryToBuild", "lockedElsewhere",
 	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
 }
 
@@ -70,7 +78,7 @@ func NewDerivation(self messages.Address, p Policy) *Derivation {
 }
 
 func (g *Derivation) String() string {
-	if g.state == outputsSubstituted {
+	if g.state == outputsSubstituted || g.state == trySubstitutes {
 		return fmt.Sprintf("%v waitees=%d failed=%d", g.state, g.waitees, g.failures)
 	}
 	return g.state.String()
@@ -180,7 +188,7 @@ func (g *Derivation) enter(next state) []host.Effect { return g.become(next, mes
 // wait is why the goal does not go on.
 func (g *Derivation) wait() messages.Wait {
 	switch g.state {
-	case outputsSubstituted:
+	case getDerivation, trySubstitutes, outputsSubstituted:
 		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
 	case inputsRealised, slotAgain:
 		return messages.Wait{For: messages.BuildSlot}

@@ -16,19 +16,27 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 	case *messages.Realise:
 		g.expect(m, fresh)
 		g.target, g.keepGoing, g.terms = m.Target, m.KeepGoing, m.Terms
-		return append(g.enter(initial),
-			host.Send{To: messages.Database, Msg: &messages.ReadDerivation{From: g.self, Drv: g.target.Path}})
+		return append(g.enter(initial), g.read())
 	case *messages.DerivationRead:
-		g.expect(m, initial)
+		g.expect(m, initial, loadDerivation)
 		return g.onDerivation(m.Recipe)
+	case *messages.DerivationMissing:
+		g.expect(m, initial, loadDerivation)
+		return g.onMissing()
 	case *messages.DerivationUnreadable:
-		g.expect(m, initial)
+		g.expect(m, initial, loadDerivation)
 		return g.finish(messages.Result{Status: m.Status, Error: m.Reason})
 	case *messages.PathsQueried:
 		g.expect(m, haveDerivation)
 		return g.onQueried(m)
 	case *messages.WaiteeDone:
-		g.expect(m, outputsSubstituted)
+		g.expect(m, getDerivation, trySubstitutes, outputsSubstituted)
+		switch g.state {
+		case getDerivation:
+			return g.onObtained(m)
+		case trySubstitutes:
+			return g.onSubstituted(m)
+		}
 		return g.onWaitee(m)
 	case *messages.SlotFree:
 		g.expect(m, inputsRealised)
@@ -62,12 +70,20 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 	if m.Error != "" {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
-	if end, ended := g.ended(m); ended {
-		return g.report(end, m.Provisional)
+	g.there, g.provisional, g.tried = slices.Clone(m.Valid), m.Provisional, make([]bool, len(g.recipe.Outputs))
+	if g.target.Mode != messages.Check { // which wants them valid, however that comes
+		if end, ended := g.ended(m.Failed); ended {
+			return g.report(end, m.Provisional)
+		}
 	}
+	return g.substitute()
+}
+
+// needInputs makes all inputs valid, as the outputs are to be built.
+func (g *Derivation) needInputs() []host.Effect {
 	var waitees []messages.Target
 	for i, src := range g.recipe.Sources {
-		if m.Valid[len(g.recipe.Outputs)+i] {
+		if g.there[len(g.recipe.Outputs)+i] {
 			g.inputs = append(g.inputs, src)
 			continue
 		}
@@ -79,8 +95,11 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 	if g.waitees == 0 {
 		return append(out, g.wantSlot(inputsRealised)...)
 	}
-	return append(out, host.Send{To: messages.Worker, Msg: &messages.AwaitGoals{
-		From: g.self, Waitees: waitees, Expected: g.recipe.Expected}})
+	return append(out, g.await(waitees))
+}
+
+func (g *Derivation) await(waitees []messages.Target) host.Effect {
+	return host.Send{To: messages.Worker, Msg: &messages.AwaitGoals{From: g.self, Waitees: waitees, Expected: g.recipe.Expected}}
 }
 
 // report finishes with what was found. Valid paths that are not on disk yet are
@@ -93,21 +112,17 @@ func (g *Derivation) report(r messages.Result, provisional []storepath.Path) []h
 }
 
 // ended says whether what is valid, or known to fail, ends the goal.
-func (g *Derivation) ended(m *messages.PathsQueried) (messages.Result, bool) {
-	valid := g.valid(m)
-	r := messages.Result{Status: messages.AlreadyValid, Outputs: valid}
-	all := len(valid) == len(g.recipe.Outputs)
-	wantsAll := slices.Contains(g.target.Outputs, messages.AllOutputs)
-	wanted := all || !wantsAll && r.Covers(g.target.Outputs)
+func (g *Derivation) ended(failed []bool) (messages.Result, bool) {
+	valid, wanted := g.covered()
 	if g.target.Mode == messages.Check {
 		return messages.Result{Status: messages.MiscFailure, Error: fmt.Sprintf("some outputs of '%s' are not valid, so checking is not possible\n"+
 			"Hint: build it first, without --rebuild or --check", g.policy.StoreDir.Join(g.target.Path))}, !wanted
 	}
 	if wanted {
-		return r, true
+		return messages.Result{Status: messages.AlreadyValid, Outputs: valid}, true
 	}
 	for i, o := range g.recipe.Outputs {
-		if m.Failed[i] && !m.Valid[i] {
+		if failed[i] && !g.there[i] {
 			return messages.Result{Status: messages.CachedFailure, Error: g.cannotBuild(
 				fmt.Sprintf("a build of its output '%s' failed before, and failures are remembered", o.Name))}, true
 		}
@@ -115,13 +130,16 @@ func (g *Derivation) ended(m *messages.PathsQueried) (messages.Result, bool) {
 	return messages.Result{}, false
 }
 
-func (g *Derivation) valid(m *messages.PathsQueried) (valid []messages.Output) {
+// covered lists the valid outputs, and says whether they are all that is wanted.
+func (g *Derivation) covered() (valid []messages.Output, wanted bool) {
 	for i, o := range g.recipe.Outputs {
-		if m.Valid[i] {
+		if g.there[i] {
 			valid = append(valid, o)
 		}
 	}
-	return valid
+	all := len(valid) == len(g.recipe.Outputs)
+	wantsAll := slices.Contains(g.target.Outputs, messages.AllOutputs)
+	return valid, all || !wantsAll && messages.Result{Outputs: valid}.Covers(g.target.Outputs)
 }
 
 func (g *Derivation) onWaitee(m *messages.WaiteeDone) []host.Effect {

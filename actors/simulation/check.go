@@ -28,7 +28,7 @@ func (idle) end(*World) error             { return nil }
 
 func allCheckers() []checker {
 	return []checker{&slotsChecker{}, &usersChecker{}, &closureChecker{}, &durableChecker{}, &answersChecker{}, newUnwantedChecker(),
-		&reasonsChecker{}, newStarvationChecker(), &buildsChecker{}, &limitsChecker{}, &restChecker{}}
+		&reasonsChecker{}, newStarvationChecker(), &buildsChecker{}, &fetchesChecker{}, &limitsChecker{}, &restChecker{}}
 }
 
 // goalsInOrder lists the living goals by their addresses.

@@ -26,6 +26,8 @@ type World struct {
 	lives  int
 
 	builds  map[messages.Address]*build
+	fetches map[messages.Address]*fetch
+	caches  []*binaryCache
 	users   *users
 	locks   *locks
 	timers  map[timerKey]*event
@@ -103,6 +105,7 @@ func newWorld(s Scenario, o Options) *World {
 		w.engine = newPlain(w, o.Journal)
 	}
 	w.disk.stock(w.graph)
+	w.stockCaches()
 	if w.hit(ServiceDies) {
 		w.dieAt = 1 + w.rng.IntN(60*len(w.graph.Drvs)*s.Requests)
 	}
@@ -114,7 +117,7 @@ func Settings(s Scenario) machines.Settings {
 	return machines.Settings{
 		Goal:    goal.Policy{StoreDir: "/nix/store", CacheFailure: s.Seed%3 == 0},
 		Store:   store.Policy{Gather: 1 + int(s.Seed%7), Linger: time.Duration(1+s.Seed%5) * time.Second},
-		MaxJobs: s.Slots, Users: buildUsers(s), NoUsers: "there are no build users",
+		MaxJobs: s.Slots, MaxSubstitutions: s.Fetches, Users: buildUsers(s), NoUsers: "there are no build users",
 	}
 }
 
@@ -184,6 +187,8 @@ func (w *World) port(to messages.Address, m messages.Message) {
 		w.database(m)
 	case messages.Builds:
 		w.buildsPort(m)
+	case messages.Caches:
+		w.cachesPort(m)
 	case messages.Process:
 		w.process(m)
 	case messages.Users:
@@ -206,7 +211,7 @@ func (w *World) work(owner messages.Address, most time.Duration, do func()) *eve
 func (w *World) live() {
 	w.lives++
 	w.life = w.lives
-	w.builds, w.timers = map[messages.Address]*build{}, map[timerKey]*event{}
+	w.builds, w.timers, w.fetches = map[messages.Address]*build{}, map[timerKey]*event{}, map[messages.Address]*fetch{}
 	w.engine.start()
 }
 

@@ -1,24 +1,29 @@
 package slots
 
-import "time"
+import (
+	"time"
 
-// Who goes next is decided by, in this order:
+	"troupe/messages"
+)
+
+// Who goes next is decided for each kind of slot by itself, by, in this order:
 //
 //  1. urgency: what a client asks for, inherited by everything below it;
-//  2. fair shares: the client that holds the fewest slots, and of those that
+//  2. fair shares: the client that holds the fewest slots of the kind, and of those that
 //     hold as many the one that was granted one the longest ago;
 //  3. the longest remaining path to a top goal, weighed by recorded build
 //     times, the goal's own build included;
 //  4. age.
 
-// best finds the goal that gets the next slot, or nil.
-func (s *Slots) best() *entry {
+// best finds the goal that gets the next slot of a kind, or nil.
+func (s *Slots) best(k messages.SlotKind) *entry {
 	var best *entry
 	for _, c := range s.order {
-		if len(c.queue) == 0 {
+		q := c.shares[k].queue
+		if len(q) == 0 {
 			continue
 		}
-		if e := c.queue[0]; s.free(e) && (best == nil || beforeAcross(e, best)) {
+		if e := q[0]; s.free(e) && (best == nil || beforeAcross(e, best)) {
 			best = e
 		}
 	}
@@ -30,11 +35,10 @@ func beforeAcross(a, b *entry) bool {
 	if a.rank.Urgency != b.rank.Urgency {
 		return a.rank.Urgency > b.rank.Urgency
 	}
-	if a.client.held != b.client.held {
-		return a.client.held < b.client.held
-	}
-	if a.client.granted != b.client.granted {
-		return a.client.granted < b.client.granted
+	if sa, sb := a.share(), b.share(); sa.held != sb.held {
+		return sa.held < sb.held
+	} else if sa.granted != sb.granted {
+		return sa.granted < sb.granted
 	}
 	return before(a, b)
 }

@@ -11,13 +11,14 @@ import (
 	"troupe/messages"
 )
 
-// Slots grants build slots, at most max at a time; policy.go says to whom.
+// Slots grants slots for builds and for substitutions, of each kind at most max
+// at a time; policy.go says to whom.
 //
 // A freed slot wakes the goal that gets it and no other. The queues are bounded
 // by the number of goals.
 type Slots struct {
-	max     int
-	held    int
+	max     [messages.SlotKinds]int
+	held    [messages.SlotKinds]int
 	turn    uint64
 	grants  uint64 // ever
 	goals   map[messages.Address]*entry
@@ -31,6 +32,7 @@ type entry struct {
 	rank     messages.RankGoal
 	client   *client // nil until ranked by the worker
 	state    state
+	kind     messages.SlotKind // of the slot that it wants or has
 	expected time.Duration
 	local    bool   // may run without slots
 	turn     uint64 // when it was queued: age breaks the last tie
@@ -45,27 +47,38 @@ const (
 	holding              // has one
 )
 
-// client is one share of the slots.
+// client has a share of the slots of each kind.
 type client struct {
-	name  messages.Address
-	goals int // that have its name as theirs
-	held  int
-	queue queue
-	// granted is the number of the newest grant to it.
-	granted uint64
+	name   messages.Address
+	goals  int // that have its name as theirs
+	shares [messages.SlotKinds]share
 }
 
-// New makes the slots of a process; max may be 0.
-func New(max int) *Slots {
-	return &Slots{max: max, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+type share struct {
+	held    int
+	queue   queue
+	granted uint64 // number of the newest grant to it
+}
+
+func (e *entry) share() *share { return &e.client.shares[e.kind] }
+
+// New makes the slots of a process. builds may be 0. One substitution may always
+// run, as nothing else would make what it makes.
+func New(builds, substitutions int) *Slots {
+	s := &Slots{goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+	s.max[messages.BuildJob], s.max[messages.SubstitutionJob] = builds, max(1, substitutions)
+	return s
 }
 
 func (s *Slots) String() string {
-	waiting := 0
+	var waiting [messages.SlotKinds]int
 	for _, c := range s.order {
-		waiting += len(c.queue)
+		for k := range c.shares {
+			waiting[k] += len(c.shares[k].queue)
+		}
 	}
-	return fmt.Sprintf("held=%d/%d queued=%d", s.held, s.max, waiting)
+	const b, f = messages.BuildJob, messages.SubstitutionJob
+	return fmt.Sprintf("held=%d/%d queued=%d fetching=%d/%d queued=%d", s.held[b], s.max[b], waiting[b], s.held[f], s.max[f], waiting[f])
 }
 
 // Step implements [host.Machine].
@@ -74,7 +87,7 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 	case *messages.RankGoal:
 		s.onRank(m)
 	case *messages.AcquireSlot:
-		if s.max == 0 && !m.PreferLocal {
+		if s.max[m.Kind] == 0 && !m.PreferLocal {
 			return []host.Effect{host.Send{To: m.Goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
 		}
 		s.onAcquire(m)
@@ -104,7 +117,7 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 		s.become(e, ranked)
 	}
 	if was == holding {
-		e.client.held--
+		e.share().held--
 	}
 	s.leave(e)
 	e.rank = *m
@@ -113,7 +126,7 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 	case queued:
 		s.become(e, queued)
 	case holding:
-		e.client.held++
+		e.share().held++
 	}
 }
 
@@ -123,7 +136,7 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 		panic(fmt.Sprintf("%v: %s asks for a second slot", s, m.Goal))
 	}
 	s.turn++
-	e.expected, e.local, e.turn = m.Expected, m.PreferLocal, s.turn
+	e.kind, e.expected, e.local, e.turn = m.Kind, m.Expected, m.PreferLocal, s.turn
 	s.become(e, queued)
 }
 
@@ -165,39 +178,38 @@ func (s *Slots) leave(e *entry) {
 func (s *Slots) become(e *entry, next state) {
 	switch e.state {
 	case queued:
-		heap.Remove(&e.client.queue, e.index)
+		heap.Remove(&e.share().queue, e.index)
 	case holding:
-		s.held--
-		e.client.held--
+		s.held[e.kind]--
+		e.share().held--
 	}
 	e.state = next
 	switch next {
 	case queued:
-		heap.Push(&e.client.queue, e)
+		heap.Push(&e.share().queue, e)
 	case holding:
-		s.held++
-		e.client.held++
+		s.held[e.kind]++
+		e.share().held++
 	}
 }
 
 // grant hands out what is free.
 func (s *Slots) grant() (out []host.Effect) {
-	for {
-		e := s.best()
-		if e == nil {
-			return out
+	for k := range s.max {
+		for e := s.best(messages.SlotKind(k)); e != nil; e = s.best(messages.SlotKind(k)) {
+			s.become(e, holding)
+			s.grants++
+			e.share().granted = s.grants
+			out = append(out, host.Send{To: e.goal, Msg: &messages.SlotFree{}})
 		}
-		s.become(e, holding)
-		s.grants++
-		e.client.granted = s.grants
-		out = append(out, host.Send{To: e.goal, Msg: &messages.SlotFree{}})
 	}
+	return out
 }
 
 // free reports whether e could be granted a slot now.
 func (s *Slots) free(e *entry) bool {
-	if s.max == 0 {
-		return e.local && s.held == 0
+	if s.max[e.kind] == 0 {
+		return e.local && s.held[e.kind] == 0
 	}
-	return s.held < s.max
+	return s.held[e.kind] < s.max[e.kind]
 }

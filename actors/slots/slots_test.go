@@ -12,8 +12,9 @@ import (
 
 func TestSlots(t *testing.T) {
 	machinetest.Walk(t, "testdata", func(t *testing.T, d *datadriven.TestData) host.Machine {
-		max := 1
-		d.MaybeScanArgs(t, "max", &max)
-		return slots.New(max)
+		builds, substitutions := 1, 2
+		d.MaybeScanArgs(t, "max", &builds)
+		d.MaybeScanArgs(t, "substitutions", &substitutions)
+		return slots.New(builds, substitutions)
 	})
 }
