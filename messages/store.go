@@ -70,7 +70,7 @@ type KeepPaths struct {
 }
 
 // ReleasePaths ends what was kept for somebody, by [QueryPaths] or [KeepPaths],
-// once every request that came up to Epoch is answered; 0 is at once. What a goal
+// once all that came up to Epoch is over (see [EpochsOver]); 0 is at once. What a goal
 // found or made serves those who waited for it, and they do not ask again. From
 // worker and door to the database port; no answer.
 type ReleasePaths struct {
@@ -78,8 +78,9 @@ type ReleasePaths struct {
 	Epoch uint64 `json:",omitempty"`
 }
 
-// EpochsOver says that every request that came before this one is answered. From
-// worker to the database port; no answer.
+// EpochsOver says that every request that came before this one is answered, and
+// every goal gone that was made before it came. From worker to the database port;
+// no answer.
 type EpochsOver struct{ Before uint64 }
 
 // RegisterPaths tells the store that paths are valid provisionally: known inside

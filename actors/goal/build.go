@@ -38,7 +38,7 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 	case *messages.BuildUserGranted:
 		g.expect(m, wantUser)
 		return append(g.enter(preparing), host.Send{To: messages.Builds, Msg: &messages.PrepareBuild{
-			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, User: m.User, Settings: g.terms.Settings}})
+			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, Replace: g.wrong, User: m.User, Settings: g.terms.Settings}})
 	case *messages.BuildUserRefused:
 		g.expect(m, wantUser)
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
@@ -88,9 +88,7 @@ func (g *Derivation) stepBuild(m messages.Message) []host.Effect {
 		return append([]host.Effect{host.Stop{Actor: g.child()}}, g.onExited(m)...)
 	case *messages.BuildFinished:
 		g.expect(m, buildDone)
-		// What was only checked is registered, too: it may not be on disk yet.
-		r := messages.Result{Status: messages.Built, Outputs: m.Outputs, Duration: g.result.Duration}
-		return append(g.become(registering, r), host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: g.outputPaths()}})
+		return g.onFinished(m.Outputs)
 	case *messages.BuildRejected:
 		g.expect(m, buildDone)
 		return g.fail(messages.Result{Status: m.Status, Flaw: m.Flaw, Error: m.Reason})
@@ -113,6 +111,16 @@ func (g *Derivation) onExited(m *messages.BuilderExited) []host.Effect {
 		return append(out, host.Send{To: messages.Builds, Msg: &messages.FinishBuild{Build: g.self}})
 	}
 	return g.fail(g.builderFailed(m))
+}
+
+// onFinished registers what was built. What was only checked is registered, too,
+// as far as it is valid: it may not be on disk yet.
+func (g *Derivation) onFinished(outputs []messages.Output) []host.Effect {
+	if g.target.Mode == messages.Check {
+		outputs, _ = g.covered()
+	}
+	r := messages.Result{Status: messages.Built, Outputs: outputs, Duration: g.result.Duration}
+	return append(g.become(registering, r), host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: pathsOf(outputs)}})
 }
 
 // fail ends a build that went wrong, and remembers it where that is wanted. A

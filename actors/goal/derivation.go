@@ -30,6 +30,7 @@ type Derivation struct {
 	lost        messages.Result  // of the first fetch that failed; OK where none did
 	provisional []storepath.Path // what was valid and is not on disk yet
 
+	wrong    []storepath.Path // valid outputs whose contents are not what is recorded
 	inputs   []storepath.Path // outputs of finished waitees, and sources
 	waitees  int              // not yet done
 	failures int              // waitees that failed
@@ -49,7 +50,8 @@ const (
 	getDerivation            // it is not there, and awaited
 	loadDerivation           // it was fetched and is being read
 	haveDerivation           // which outputs are valid is being asked
-	trySubstitutes           // those that are not are awaited, as far as they are wanted
+	inspecting               // whether what is there is right is being looked at
+	trySubstitutes           // outputs that are not valid are awaited, as far as they are wanted
 	outputsSubstituted       // not all can be substituted; inputs are awaited
 	inputsRealised           // all inputs are valid; a slot is awaited
 	tryToBuild               // has a slot; the locks are being taken
@@ -66,7 +68,8 @@ const (
 )
 
 var stateNames = [...]string{
-	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "trySubstitutes", "outputsSubstituted", "inputsRealised", "tryToBuild", "lockedElsewhere",
+	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "trySubstitutes", "outputsSubstituted",
+	"inputsRealised", "tryToBuild", "lockedElsewhere",
 	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
 }
 
@@ -117,6 +120,8 @@ func (g *Derivation) onCancel() []host.Effect {
 		return nil
 	case g.state < building:
 		return g.finish(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
+	case g.state == buildDone:
+		return []host.Effect{host.Send{To: messages.Builds, Msg: &messages.EndHooks{Build: g.self}}}
 	case g.state == building && !g.cancelled:
 		g.cancelled = true
 		return []host.Effect{host.Send{To: g.child(), Msg: &messages.KillChild{}}}

@@ -29,6 +29,9 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 	case *messages.PathsQueried:
 		g.expect(m, haveDerivation)
 		return g.onQueried(m)
+	case *messages.PathsInspected:
+		g.expect(m, inspecting)
+		return g.onInspected(m)
 	case *messages.WaiteeDone:
 		g.expect(m, getDerivation, trySubstitutes, outputsSubstituted)
 		switch g.state {
@@ -73,14 +76,34 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 	g.there, g.provisional, g.tried = slices.Clone(m.Valid), m.Provisional, make([]bool, len(g.recipe.Outputs))
 	if g.target.Mode != messages.Check { // which wants them valid, however that comes
 		if end, ended := g.ended(m.Failed); ended {
+			if g.target.Mode == messages.Repair && end.Status.OK() {
+				return g.inspect()
+			}
 			return g.report(end, m.Provisional)
 		}
 	}
 	return g.substitute()
 }
 
-// needInputs makes all inputs valid, as the outputs are to be built.
-func (g *Derivation) needInputs() []host.Effect {
+// inspect has what is valid looked at.
+func (g *Derivation) inspect() []host.Effect {
+	valid, _ := g.covered()
+	return append(g.enter(inspecting), host.Send{To: messages.Builds, Msg: &messages.InspectPaths{From: g.self, Paths: pathsOf(valid)}})
+}
+
+func (g *Derivation) onInspected(m *messages.PathsInspected) []host.Effect {
+	if m.Error != "" {
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
+	}
+	if g.wrong = m.Wrong; len(g.wrong) == 0 {
+		end, _ := g.ended(nil)
+		return g.report(end, g.provisional)
+	}
+	return g.awaitInputs()
+}
+
+// awaitInputs asks for what the build needs.
+func (g *Derivation) awaitInputs() []host.Effect {
 	var waitees []messages.Target
 	for i, src := range g.recipe.Sources {
 		if g.there[len(g.recipe.Outputs)+i] {
@@ -118,7 +141,7 @@ func (g *Derivation) ended(failed []bool) (messages.Result, bool) {
 		return messages.Result{Status: messages.MiscFailure, Error: fmt.Sprintf("some outputs of '%s' are not valid, so checking is not possible\n"+
 			"Hint: build it first, without --rebuild or --check", g.policy.StoreDir.Join(g.target.Path))}, !wanted
 	}
-	if wanted {
+	if wanted && len(g.wrong) == 0 {
 		return messages.Result{Status: messages.AlreadyValid, Outputs: valid}, true
 	}
 	for i, o := range g.recipe.Outputs {
@@ -186,9 +209,11 @@ func (g *Derivation) wantSlot(in state) []host.Effect {
 		Goal: g.self, Expected: g.recipe.Expected, PreferLocal: g.recipe.PreferLocal}})
 }
 
-func (g *Derivation) outputPaths() []storepath.Path {
-	paths := make([]storepath.Path, len(g.recipe.Outputs))
-	for i, o := range g.recipe.Outputs {
+func (g *Derivation) outputPaths() []storepath.Path { return pathsOf(g.recipe.Outputs) }
+
+func pathsOf(outputs []messages.Output) []storepath.Path {
+	paths := make([]storepath.Path, len(outputs))
+	for i, o := range outputs {
 		paths[i] = o.Path
 	}
 	return paths

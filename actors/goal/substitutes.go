@@ -89,5 +89,5 @@ func (g *Derivation) onAllTried() []host.Effect {
 			return g.finish(end)
 		}
 	}
-	return g.needInputs()
+	return g.awaitInputs()
 }

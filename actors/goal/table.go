@@ -25,6 +25,9 @@ loadDerivation                 DerivationMissing     done                worker:
 haveDerivation                 PathsQueried          done                worker: GoalFinished (valid, or known to fail)
 haveDerivation                 PathsQueried          trySubstitutes      worker: AwaitGoals (outputs that are not valid)
 haveDerivation                 PathsQueried          outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
+haveDerivation                 PathsQueried          inspecting          builds: InspectPaths (to repair what is there)
+inspecting                     PathsInspected        done                worker: GoalFinished (all is right, or cannot be looked at)
+inspecting                     PathsInspected        outputsSubstituted  worker: AwaitGoals (to build what is not)
 trySubstitutes                 WaiteeDone            trySubstitutes
 trySubstitutes                 WaiteeDone            done                worker: GoalFinished (all are valid, or no fallback)
 trySubstitutes                 WaiteeDone            registering         store: RegisterPaths (all are valid, and some not on disk yet)
@@ -61,12 +64,14 @@ discarding                     BuildDiscarded        done                everyth
 init…wantUser                  CancelGoal            done                everything is given back
 preparing                      CancelGoal            preparing           (its end is awaited, and then discarded)
 building                       CancelGoal            building            child: KillChild
-buildDone…done                 CancelGoal            same                (what is nearly done is finished)
+buildDone                      CancelGoal            buildDone           builds: EndHooks (what is nearly done is finished)
+registering…done               CancelGoal            same                (the same)
 init…done                      WidenGoal             same                (a build makes all outputs anyhow)
 done                           DerivationRead        done                (late answers)
 done                           DerivationUnreadable  done
 done                           DerivationMissing     done
 done                           PathsQueried          done
+done                           PathsInspected        done
 done                           WaiteeDone            done
 done                           SlotFree              done
 done                           LocksHeld             done

@@ -26,6 +26,7 @@ type Settings struct {
 	MaxJobs int
 	// MaxSubstitutions is how many paths are fetched at a time.
 	MaxSubstitutions int
+	Slots            slots.Policy `json:",omitempty"`
 	Users            []messages.BuildUser
 	NoUsers          string // why there are none, where there are none
 }
@@ -71,7 +72,7 @@ func (s Settings) Make(k host.Kind, at messages.Address) host.Machine {
 	case kindWorker:
 		return worker.New(s.Goal.StoreDir)
 	case kindSlots:
-		return slots.New(s.MaxJobs, s.MaxSubstitutions)
+		return slots.New(s.MaxJobs, s.MaxSubstitutions, s.Slots)
 	case kindBuildUsers:
 		return buildusers.New(s.Users, s.NoUsers)
 	case kindPathLocks:

@@ -44,16 +44,19 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 	} else if err == nil {
 		err = p.install(b, outputs)
 	}
+	answer := &messages.BuildFinished{}
+	for _, o := range b.drv.Outputs {
+		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: o.Path})
+	}
+	if err == nil {
+		err = p.afterBuild(b, answer.Outputs)
+	}
 	if err != nil {
 		var r *rejection
 		if errors.As(err, &r) {
 			return &messages.BuildRejected{Status: r.status, Flaw: r.flaw, Reason: err.Error()}
 		}
 		return &messages.BuildRejected{Status: messages.MiscFailure, Reason: err.Error()}
-	}
-	answer := &messages.BuildFinished{}
-	for _, o := range b.drv.Outputs {
-		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: o.Path})
 	}
 	return answer
 }
@@ -193,7 +196,9 @@ func (p *Builds) checkReferences(b *build, outputs []*made) error {
 		Rules: b.options.Rules, Lookup: p.lookup}
 	for _, o := range outputs {
 		if rules := b.options.Rules[o.Name]; o.Kind == derivation.Fixed && rules.AllowedReferences == nil && len(o.References) > 0 {
-			return &rejection{messages.OutputRejected, 0, fmt.Errorf("fixed-output derivation '%s' must not reference store paths, but it refers to '%s'",
+			return &rejection{messages.OutputRejected, 0, fmt.Errorf(
+				"fixed output derivation '%s' is not allowed to refer to other store paths, but it refers to '%s'.\n"+
+					"You may need to use the 'unsafeDiscardReferences' derivation attribute, see the manual for more details",
 				p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(o.References[0]))}
 		}
 		request.Outputs[o.Name] = outputcheck.Output{Path: o.Path, NarSize: o.NarSize, References: o.References}
@@ -223,23 +228,34 @@ func (p *Builds) install(b *build, outputs []*made) error {
 		reg.Outputs[o.Name] = o.Path
 	}
 	for _, o := range outputs {
-		if real := p.s.Layout.RealPath(o.Path); o.real != real {
-			if err := localstore.Move(o.real, real); err != nil {
-				return err
-			}
-		}
-		if err := p.s.OptimiserFor(b.policy).Added(p.s.Layout.RealPath(o.Path)); err != nil {
-			return err
-		}
 		info := validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
 			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()}
 		var err error
 		if info.Signatures, err = b.policy.Keys.Sign(p.s.Layout.Dir, info); err != nil {
 			return err
 		}
+		if anew, err := p.putAnew(b, o, info); anew || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.putInPlace(b, o); err != nil {
+			return err
+		}
 		reg.Paths = append(reg.Paths, info)
 	}
 	return p.s.DB.RegisterProvisional(reg)
+}
+
+func (p *Builds) putInPlace(b *build, o *made) error {
+	real := p.s.Layout.RealPath(o.Path)
+	if o.real != real {
+		if err := localstore.Move(o.real, real); err != nil {
+			return err
+		}
+	}
+	return p.s.OptimiserFor(b.policy).Added(real)
 }
 
 // contentAddress is how Nix writes that a path follows from its contents.
@@ -273,7 +289,7 @@ func (p *Builds) compare(b *build, outputs []*made) error {
 // beside that.
 func (p *Builds) differs(b *build, o *made) error {
 	text := fmt.Sprintf("derivation '%s' may not be deterministic: output '%s' differs", p.s.Layout.Dir.Join(b.path), p.s.Layout.RealPath(o.Path))
-	if b.policy.KeepFailed {
+	if b.policy.KeepFailed || b.policy.Hooks.Diff != "" {
 		beside := p.s.Layout.RealPath(o.Path) + ".check"
 		if _, err := localstore.Remove(beside); err != nil {
 			return err
@@ -281,6 +297,7 @@ func (p *Builds) differs(b *build, o *made) error {
 		if err := localstore.Move(o.real, beside); err != nil {
 			return err
 		}
+		p.showDifference(b, p.s.Layout.RealPath(o.Path), beside)
 		text += fmt.Sprintf(" from '%s'", beside)
 	}
 	return &rejection{messages.NotDeterministic, 0, errors.New(text)}

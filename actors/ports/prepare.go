@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -68,7 +69,7 @@ func (p *Builds) clearOutputs(b *build, boxed bool) error {
 		if err != nil {
 			return err
 		}
-		b.reused[o.Path] = valid && b.mode == messages.Normal
+		b.reused[o.Path] = valid && b.mode != messages.Check && !slices.Contains(b.replace, o.Path)
 		if valid && !boxed {
 			if b.redirected[o.Path], err = p.otherPlace(b, o.Name); err != nil {
 				return err

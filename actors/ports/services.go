@@ -41,7 +41,8 @@ type BuildPolicy struct {
 	BuildDir   string // where build directories are made
 	KeepFailed bool
 	KeepLog    bool
-	LogLines   int                  // of a failed build that its error shows
+	LogLines   int // of a failed build that its error shows
+	Hooks      Hooks
 	Optimise   bool                 // link files that are equal
 	Keys       signature.SecretKeys // sign what is built
 	HostEnv    func(name string) string

@@ -37,7 +37,7 @@ func (w *World) mayBuild(m *messages.PrepareBuild) error {
 	if !ok {
 		return fmt.Errorf("%v is built and was never read", m.Drv)
 	}
-	if m.Mode == messages.Normal && w.allValid(d) {
+	if m.Mode != messages.Check && len(m.Replace) == 0 && w.allValid(d) {
 		return fmt.Errorf("%s builds what is there", m.Build)
 	}
 	if !w.view.slots[m.Build] {

@@ -28,15 +28,25 @@ func newDisk() *disk {
 		leases: newLeases(), rooted: map[storepath.Path]bool{}, acked: map[storepath.Path]bool{}}
 }
 
-// stock puts a graph's sources there.
-func (d *disk) stock(g *Graph) {
-	for _, s := range g.Sources {
+// stock makes paths valid from the start.
+func (d *disk) stock(paths []storepath.Path) {
+	for _, s := range paths {
 		d.contents[s], d.rooted[s] = true, true
 		d.records[s] = &record{durable: true}
 	}
 }
 
 func (d *disk) valid(p storepath.Path) bool { return d.records[p] != nil }
+
+// referred reports whether a valid path refers to p.
+func (d *disk) referred(p storepath.Path) bool {
+	for _, r := range d.records {
+		if slices.Contains(r.refs, p) {
+			return true
+		}
+	}
+	return false
+}
 
 // durable reports whether a path and its closure survive a crash.
 func (d *disk) durable(p storepath.Path) bool { return d.whole(p, map[storepath.Path]bool{}) }

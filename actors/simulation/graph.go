@@ -15,6 +15,7 @@ type Graph struct {
 	Drvs    []Drv
 	Sources []storepath.Path
 	index   map[storepath.Path]int // of a derivation
+	source  map[storepath.Path]bool
 }
 
 // Drv is one derivation.
@@ -49,6 +50,10 @@ func (g *Graph) number() {
 	g.index = make(map[storepath.Path]int, len(g.Drvs))
 	for i, d := range g.Drvs {
 		g.index[d.Drv] = i
+	}
+	g.source = make(map[storepath.Path]bool, len(g.Sources))
+	for _, s := range g.Sources {
+		g.source[s] = true
 	}
 }
 

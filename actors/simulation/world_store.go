@@ -58,7 +58,7 @@ func (w *World) queryPaths(m *messages.QueryPaths) messages.Message {
 	}
 	a := &messages.PathsQueried{Valid: make([]bool, len(paths)), Failed: make([]bool, len(paths))}
 	for i, p := range paths {
-		if w.isSource(p) && w.hit(SourceMissing) {
+		if w.goesMissing(p) {
 			delete(w.disk.records, p)
 		}
 		w.disk.leases.add(m.From, p)
@@ -71,24 +71,9 @@ func (w *World) queryPaths(m *messages.QueryPaths) messages.Message {
 	return a
 }
 
-// isSource reports whether a path may go missing: one that nobody relies on.
-func (w *World) isSource(p storepath.Path) bool {
-	if w.disk.leases.keeps(p) || w.disk.acked[p] {
-		return false
-	}
-	for _, r := range w.disk.records {
-		for _, ref := range r.refs {
-			if ref == p {
-				return false
-			}
-		}
-	}
-	for _, s := range w.graph.Sources {
-		if s == p {
-			return true
-		}
-	}
-	return false
+// goesMissing draws whether a source goes missing that nobody relies on.
+func (w *World) goesMissing(p storepath.Path) bool {
+	return w.graph.source[p] && w.hit(SourceMissing) && !w.disk.acked[p] && !w.disk.leases.keeps(p) && !w.disk.referred(p)
 }
 
 // commitPaths flushes contents, then writes records, then says so; the service

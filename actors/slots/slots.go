@@ -2,6 +2,7 @@
 package slots
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"slices"
@@ -17,13 +18,14 @@ import (
 // A freed slot wakes the goal that gets it and no other. The queues are bounded
 // by the number of goals.
 type Slots struct {
-	max     [messages.SlotKinds]int
-	held    [messages.SlotKinds]int
-	turn    uint64
-	grants  uint64 // ever
-	goals   map[messages.Address]*entry
-	clients map[messages.Address]*client
-	order   []*client // in order of first appearance, so that nothing hangs on map order
+	max      [messages.SlotKinds]int
+	policies [messages.SlotKinds]Policy
+	held     [messages.SlotKinds]int
+	turn     uint64
+	grants   uint64 // ever
+	goals    map[messages.Address]*entry
+	clients  map[messages.Address]*client
+	order    []*client // in order of first appearance, so that nothing hangs on map order
 }
 
 // entry is what is known of one goal.
@@ -35,7 +37,7 @@ type entry struct {
 	kind     messages.SlotKind // of the slot that it wants or has
 	expected time.Duration
 	local    bool   // may run without slots
-	turn     uint64 // when it was queued: age breaks the last tie
+	turn     uint64 // when it appeared: age breaks the last tie
 	index    int    // place in its client's queue
 }
 
@@ -64,9 +66,15 @@ func (e *entry) share() *share { return &e.client.shares[e.kind] }
 
 // New makes the slots of a process. builds may be 0. One substitution may always
 // run, as nothing else would make what it makes.
-func New(builds, substitutions int) *Slots {
+func New(builds, substitutions int, p Policy) *Slots {
 	s := &Slots{goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
 	s.max[messages.BuildJob], s.max[messages.SubstitutionJob] = builds, max(1, substitutions)
+	for k, n := range s.max {
+		s.policies[k] = cmp.Or(p, Shares)
+		if s.policies[k] == Shares && n == 1 {
+			s.policies[k] = inTurn
+		}
+	}
 	return s
 }
 
@@ -74,7 +82,7 @@ func (s *Slots) String() string {
 	var waiting [messages.SlotKinds]int
 	for _, c := range s.order {
 		for k := range c.shares {
-			waiting[k] += len(c.shares[k].queue)
+			waiting[k] += c.shares[k].queue.Len()
 		}
 	}
 	const b, f = messages.BuildJob, messages.SubstitutionJob
@@ -135,8 +143,7 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 	if e.state != ranked {
 		panic(fmt.Sprintf("%v: %s asks for a second slot", s, m.Goal))
 	}
-	s.turn++
-	e.kind, e.expected, e.local, e.turn = m.Kind, m.Expected, m.PreferLocal, s.turn
+	e.kind, e.expected, e.local = m.Kind, m.Expected, m.PreferLocal
 	s.become(e, queued)
 }
 
@@ -145,7 +152,8 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 func (s *Slots) entry(goal messages.Address) *entry {
 	e := s.goals[goal]
 	if e == nil {
-		e = &entry{goal: goal}
+		s.turn++
+		e = &entry{goal: goal, turn: s.turn}
 		s.goals[goal] = e
 		s.join(e, "")
 	}
@@ -156,6 +164,9 @@ func (s *Slots) join(e *entry, name messages.Address) {
 	c := s.clients[name]
 	if c == nil {
 		c = &client{name: name}
+		for k := range c.shares {
+			c.shares[k].queue.policy = s.policies[k]
+		}
 		s.clients[name] = c
 		s.order = append(s.order, c)
 	}

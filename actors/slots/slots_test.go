@@ -15,6 +15,12 @@ func TestSlots(t *testing.T) {
 		builds, substitutions := 1, 2
 		d.MaybeScanArgs(t, "max", &builds)
 		d.MaybeScanArgs(t, "substitutions", &substitutions)
-		return slots.New(builds, substitutions)
+		name := string(slots.Shares)
+		d.MaybeScanArgs(t, "policy", &name)
+		policy, err := slots.ParsePolicy(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slots.New(builds, substitutions, policy)
 	})
 }

@@ -20,6 +20,7 @@ type entry struct {
 	audience  []uint64 // the requests that it is needed for
 	waitees   []*want  // what it waits for, and has waited for
 	weight    time.Duration
+	epoch     uint64 // the newest request when it was made
 	rank      messages.RankGoal
 	failed    bool // it panicked, and is being cleaned up
 }
@@ -108,7 +109,8 @@ func (w *Worker) spawn(x *want) *entry {
 
 // start gives an entry an actor.
 func (w *Worker) start(e *entry, rank messages.RankGoal) {
-	e.actor, e.state = w.address(e.key), running
+	e.actor, e.state, e.epoch = w.address(e.key), running, w.arrivals
+	w.alive[e.epoch]++
 	e.rank = rank
 	e.rank.Goal = e.actor
 	w.actors[e.actor] = e

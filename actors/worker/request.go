@@ -34,6 +34,7 @@ func (w *Worker) onRealise(m *messages.RealiseTargets) {
 	r := &request{id: m.Request, arrival: w.arrivals, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency, terms: m.Terms,
 		results: make([]messages.Result, len(m.Targets)), targets: m.Targets}
 	w.requests[r.id] = r
+	w.alive[r.arrival]++
 	for i, t := range m.Targets {
 		r.wants = append(r.wants, &want{target: t, request: r, index: i})
 	}
@@ -111,9 +112,10 @@ func (w *Worker) retire(e *entry) {
 	w.send(messages.Slots, &messages.ForgetGoal{Goal: e.actor})
 	if e.failed {
 		w.out = append(w.out, host.Stop{Actor: e.cleanUp()})
-		return
+	} else {
+		w.out = append(w.out, host.Stop{Actor: e.actor})
 	}
-	w.out = append(w.out, host.Stop{Actor: e.actor})
+	w.ends(e.epoch)
 }
 
 // deliver tells one who waited how it ended. A request that stops at its
@@ -173,17 +175,24 @@ func (w *Worker) answer(r *request, notDurable string) {
 		w.send(messages.Database, &messages.KeepPaths{Owner: r.client, Paths: r.valid()})
 		w.send(r.client, &messages.TargetsRealised{Request: r.id, Results: r.results})
 	}
-	w.send(messages.Database, &messages.EpochsOver{Before: w.oldest()})
+	w.ends(r.arrival)
 }
 
-// oldest is the arrival of the oldest request that is not answered, or of the
-// next to come.
-func (w *Worker) oldest() uint64 {
-	oldest := w.arrivals + 1
-	for _, r := range w.requests {
-		oldest = min(oldest, r.arrival)
+// ends notes that a request, or a goal, of an epoch is over, and tells the
+// database which epochs are. A goal outlives the request that it was made for
+// when others want it, or its end is awaited, and so does what it was told is
+// there.
+func (w *Worker) ends(epoch uint64) {
+	if w.alive[epoch]--; w.alive[epoch] == 0 {
+		delete(w.alive, epoch)
 	}
-	return oldest
+	before := w.oldest
+	for w.oldest <= w.arrivals && w.alive[w.oldest] == 0 {
+		w.oldest++
+	}
+	if w.oldest > before {
+		w.send(messages.Database, &messages.EpochsOver{Before: w.oldest})
+	}
 }
 
 // forget withdraws what a client that is gone has asked for.

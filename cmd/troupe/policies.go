@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 
@@ -38,6 +39,10 @@ func (p *policies) set(c config.Settings) error {
 func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	policy := ports.BuildPolicy{Sandbox: sandboxPolicy(c, p.location, p.userns), Cores: c.Cores, BuildDir: buildDir(c, p.location),
 		KeepFailed: c.KeepFailed, KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}
+	policy.Hooks = ports.Hooks{PostBuild: c.PostBuildHook, Config: os.Getenv("NIX_CONFIG")}
+	if c.RunDiffHook {
+		policy.Hooks.Diff = c.DiffHook
+	}
 	policy.Sandbox.Own, policy.Optimise = p.own, c.AutoOptimiseStore
 	var err error
 	if policy.Keys, err = signature.ReadSecretKeys(c.SecretKeyFiles); err != nil {
@@ -60,5 +65,7 @@ func (p *policies) of(changes string) (ports.BuildPolicy, error) {
 			return ports.BuildPolicy{}, fmt.Errorf("the client's settings: %w", err)
 		}
 	}
-	return p.make(c)
+	policy, err := p.make(c)
+	policy.Hooks.Config = os.Getenv("NIX_CONFIG") + "\n" + changes
+	return policy, err
 }

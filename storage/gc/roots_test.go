@@ -46,7 +46,6 @@ func TestRootLinks(t *testing.T) {
 	dir := w.dir()
 	w.root("direct", w.path("a"))
 	w.root("deep/er/inside", w.path("tree-d")+"/sub/file")
-	w.root("profiles", w.Layout.StateDir+"/profiles")
 	w.root("../profiles/system-1-link", w.path("b"))
 	w.root("../profiles/system", "system-1-link")
 	w.root("auto/good", dir+"/result")

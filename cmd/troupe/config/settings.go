@@ -113,6 +113,10 @@ type Settings struct {
 	// SecretKeyFiles have a key each, which signs what is built.
 	SecretKeyFiles []string
 
+	// PostBuildHook is told of what was built, DiffHook of what differs where RunDiffHook wants it.
+	PostBuildHook, DiffHook string
+	RunDiffHook             bool
+
 	AutoOptimiseStore bool
 	FsyncMetadata     bool
 

@@ -48,7 +48,7 @@ func (m *model) change(c *messages.GoalChanged, now time.Time) *row {
 		r = &row{goal: c.Goal, name: strings.TrimSuffix(c.Drv.Name(), ".drv")}
 		m.rows[c.Goal] = r
 	}
-	if !r.counted && c.State != "init" && c.State != "haveDerivation" {
+	if !r.counted && c.State != "init" && c.State != "haveDerivation" && c.State != "inspecting" {
 		r.counted = true
 		m.open++
 	}

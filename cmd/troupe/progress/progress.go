@@ -48,6 +48,8 @@ func (d *Display) Observe(m messages.Message) {
 		if m.State == "building" && !began {
 			d.plain("building %s", r.name)
 		}
+	case *messages.HookLine:
+		d.print(m.Line)
 	case *messages.GoalWarned:
 		d.print("warning: " + m.Text)
 	case *messages.GoalLine:
