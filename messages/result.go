@@ -95,6 +95,7 @@ type Result struct {
 	Flaw     Flaw          `json:",omitempty"`
 	Error    string        `json:",omitempty"` // for people; empty when OK
 	Outputs  []Output      `json:",omitempty"` // the valid ones, by name
+	Partial  bool          `json:",omitempty"` // there are others, which were not wanted
 	Duration time.Duration `json:",omitempty"` // of the builder itself
 }
 
@@ -109,10 +110,11 @@ func (r Result) String() string {
 	return fmt.Sprintf("%s(%q)", status, r.Error)
 }
 
-// Covers reports whether the result has every wanted output.
+// Covers reports whether the result has every wanted output. What was wanted when
+// the goal ended is not always what is wanted by whoever is told.
 func (r Result) Covers(wanted []string) bool {
 	for _, w := range wanted {
-		if w != AllOutputs && !slices.ContainsFunc(r.Outputs, func(o Output) bool { return o.Name == w }) {
+		if w == AllOutputs && r.Partial || w != AllOutputs && !slices.ContainsFunc(r.Outputs, func(o Output) bool { return o.Name == w }) {
 			return false
 		}
 	}

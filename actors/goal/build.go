@@ -119,7 +119,8 @@ func (g *Derivation) onFinished(outputs []messages.Output) []host.Effect {
 	if g.target.Mode == messages.Check {
 		outputs, _ = g.covered()
 	}
-	r := messages.Result{Status: messages.Built, Outputs: outputs, Duration: g.result.Duration}
+	r := g.valid(messages.Built, outputs)
+	r.Duration = g.result.Duration
 	return append(g.become(registering, r), host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: pathsOf(outputs)}})
 }
 

@@ -142,7 +142,7 @@ func (g *Derivation) ended(failed []bool) (messages.Result, bool) {
 			"Hint: build it first, without --rebuild or --check", g.policy.StoreDir.Join(g.target.Path))}, !wanted
 	}
 	if wanted && len(g.wrong) == 0 {
-		return messages.Result{Status: messages.AlreadyValid, Outputs: valid}, true
+		return g.valid(messages.AlreadyValid, valid), true
 	}
 	for i, o := range g.recipe.Outputs {
 		if failed[i] && !g.there[i] {
@@ -151,6 +151,11 @@ func (g *Derivation) ended(failed []bool) (messages.Result, bool) {
 		}
 	}
 	return messages.Result{}, false
+}
+
+// valid is the result where some outputs are, and these are wanted.
+func (g *Derivation) valid(s messages.Status, outputs []messages.Output) messages.Result {
+	return messages.Result{Status: s, Outputs: outputs, Partial: len(outputs) < len(g.recipe.Outputs)}
 }
 
 // covered lists the valid outputs, and says whether they are all that is wanted.

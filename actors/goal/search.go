@@ -57,8 +57,11 @@ func (g *Substitution) next(more bool) []host.Effect {
 }
 
 func (g *Substitution) nobodyHasIt() []host.Effect {
-	return g.finish(messages.Result{Status: messages.NoSubstituters, Flaw: g.flaws, Error: fmt.Sprintf(
-		"path '%s' does not exist and cannot be created", g.policy.StoreDir.Join(g.target.Path))})
+	text := "path '%s' does not exist and cannot be created"
+	if g.flaws != 0 {
+		text = "path '%s' is required, but there is no substituter that can build it"
+	}
+	return g.finish(messages.Result{Status: messages.NoSubstituters, Flaw: g.flaws, Error: fmt.Sprintf(text, g.policy.StoreDir.Join(g.target.Path))})
 }
 
 // onLookUpFailed goes on with the next substituter. Where there is none the

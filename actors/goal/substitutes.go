@@ -75,7 +75,7 @@ func (g *Derivation) onAllTried() []host.Effect {
 	valid, wanted := g.covered()
 	switch {
 	case wanted && g.target.Mode != messages.Check:
-		return g.report(messages.Result{Status: messages.Substituted, Outputs: valid}, g.provisional)
+		return g.report(g.valid(messages.Substituted, valid), g.provisional)
 	case wanted || g.lost.Status.OK() || g.terms.Fallback:
 	case g.lost.Status == messages.MiscFailure: // it could not even be asked
 		return g.finish(g.lost)

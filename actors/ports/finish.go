@@ -229,7 +229,7 @@ func (p *Builds) install(b *build, outputs []*made) error {
 	}
 	for _, o := range outputs {
 		info := validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
-			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()}
+			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.ContentAddress()}
 		var err error
 		if info.Signatures, err = b.policy.Keys.Sign(p.s.Layout.Dir, info); err != nil {
 			return err
@@ -256,14 +256,6 @@ func (p *Builds) putInPlace(b *build, o *made) error {
 		}
 	}
 	return p.s.OptimiserFor(b.policy).Added(real)
-}
-
-// contentAddress is how Nix writes that a path follows from its contents.
-func (o *made) contentAddress() string {
-	if o.Kind != derivation.Fixed {
-		return ""
-	}
-	return storepath.ContentAddress{Method: o.Method, Hash: o.Hash}.String()
 }
 
 func (b *build) record(failure string) *validity.Build {

@@ -11,6 +11,7 @@ import (
 	"troupe/messages"
 	"troupe/sandbox"
 	"troupe/sandbox/linux"
+	"troupe/storage/addition"
 	"troupe/storage/derivation"
 	"troupe/storage/localstore"
 	"troupe/storage/signature"
@@ -47,6 +48,20 @@ type BuildPolicy struct {
 	Keys       signature.SecretKeys // sign what is built
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
+	Caches     CachePolicy
+}
+
+// CachePolicy is what the settings say about substituters. Attempts, time-outs,
+// passwords and authorities are those of [BuiltinPolicy].
+type CachePolicy struct {
+	Substituters             []string // URLs; none where nothing is to be fetched
+	Trust                    addition.Trust
+	Fallback                 bool // what cannot be asked for is built
+	Connections              int  // to one server
+	HTTP1                    bool
+	Positive, Negative, Meta time.Duration // for how long answers count
+	// Transfers is equal where all but Substituters, Trust and Fallback is.
+	Transfers string
 }
 
 // OptimiserFor is the one that a policy wants, or nil.
@@ -79,7 +94,8 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (message
 	if err != nil {
 		return messages.Recipe{}, err
 	}
-	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), PreferLocal: options.PreferLocalBuild}
+	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), CA: drv.Outputs[0].ContentAddress(),
+		OnlyBuilt: !options.AllowSubstitutes, PreferLocal: options.PreferLocalBuild}
 	for _, o := range drv.Outputs {
 		r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
 	}

@@ -128,7 +128,7 @@ func (c *buildCmd) realise(s *session, st *openedStore, wanted []messages.Target
 	tree := actors.Start(settings)
 	defer tree.Close()
 	results = tree.Clients.Realise(s.ctx, messages.RealiseTargets{
-		Targets: wanted, KeepGoing: s.settings.KeepGoing, Terms: messages.Terms{Limits: limits(s.settings)}})
+		Targets: wanted, KeepGoing: s.settings.KeepGoing, Terms: termsOf(s.settings)})
 	return results, awaitRest(tree)
 }
 

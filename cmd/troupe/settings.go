@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,6 +49,8 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 		return actors.Settings{}, nil, err
 	}
 	p := &policies{location: s.location, userns: userns, own: own}
+	a.Machines.MaxSubstitutions = int(c.MaxSubstitutionJobs)
+	a.UserAgent, a.AnswersDir = "troupe/"+version, filepath.Join(s.location.StateDir, "troupe", "narinfos")
 	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Optimiser: st.optimiser, Given: &ports.Given{}, PolicyOf: p.of}
 	return a, p, p.set(c)
 }

@@ -213,13 +213,3 @@ func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerprot
 	result, err := c.result(targets[0], results[0])
 	return &result, err
 }
-
-// missing is what building would take.
-func (c *connection) missing(q *workerproto.QueryMissing) (workerproto.Reply, error) {
-	targets, err := c.targets(q.Paths, workerproto.BuildNormal)
-	if err != nil {
-		return nil, err
-	}
-	m, err := c.p.s.Missing(targets, c.p.s.DB.Durable)
-	return &workerproto.Missing{WillBuild: m.Build, Unknown: m.Unknown}, err
-}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"troupe/actors/ports"
+	"troupe/actors/ports/caches"
 	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/storage/addition"
@@ -38,6 +39,7 @@ type Settings struct {
 type Sessions struct {
 	out      ports.Outbox
 	s        ports.Services
+	subs     *caches.Substituters
 	settings atomic.Pointer[Settings]
 	progress *Progress
 	// Collector collects garbage for every client.
@@ -55,8 +57,8 @@ type Sessions struct {
 }
 
 // New makes the port. What is watched is told to progress.
-func New(out ports.Outbox, s ports.Services, settings Settings, progress *Progress) *Sessions {
-	p := &Sessions{out: out, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{},
+func New(out ports.Outbox, s ports.Services, subs *caches.Substituters, settings Settings, progress *Progress) *Sessions {
+	p := &Sessions{out: out, s: s, subs: subs, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{},
 		Collector: &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}, hashes: &addition.Adder{Layout: s.Layout, DB: s.DB}}
 	p.Configure(settings)
 	return p
