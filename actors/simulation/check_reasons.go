@@ -54,7 +54,7 @@ func (w *World) reason(at messages.Address, g *goalView) error {
 }
 
 func (w *World) slotReason(at messages.Address, most int) error {
-	if held := w.view.held(isFetch(at)); held < most || held == 0 {
+	if held := w.view.held(at.IsFetch()); held < most || held == 0 {
 		return fmt.Errorf("%s waits for a slot, and %d of %d are held", at, held, most)
 	}
 	return nil

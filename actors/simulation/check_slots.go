@@ -42,7 +42,7 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 // held counts the slots for substitutions, or those for builds.
 func (v *view) held(fetches bool) (n int) {
 	for at := range v.slots {
-		if isFetch(at) == fetches {
+		if at.IsFetch() == fetches {
 			n++
 		}
 	}

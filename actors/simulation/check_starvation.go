@@ -73,7 +73,7 @@ func (c *starvationChecker) granted(w *World, to messages.Address) error {
 	if winner == nil {
 		return nil
 	}
-	fetch, slots := isFetch(to), w.Slots
+	fetch, slots := to.IsFetch(), w.Slots
 	if fetch {
 		slots = max(w.Fetches, 1)
 	}
@@ -83,14 +83,14 @@ func (c *starvationChecker) granted(w *World, to messages.Address) error {
 	delete(c.passed, clientShare{winner.rank.Client, fetch})
 	holds := map[messages.Address]bool{}
 	for at := range w.view.slots {
-		if g := w.view.goals[at]; g != nil && isFetch(at) == fetch {
+		if g := w.view.goals[at]; g != nil && at.IsFetch() == fetch {
 			holds[g.rank.Client] = true
 		}
 	}
 	seen := map[messages.Address]bool{}
 	for at := range c.queued {
 		g := w.view.goals[at]
-		if g == nil || isFetch(at) != fetch || holds[g.rank.Client] || seen[g.rank.Client] || g.rank.Client == winner.rank.Client || g.rank.Urgency < winner.rank.Urgency {
+		if g == nil || at.IsFetch() != fetch || holds[g.rank.Client] || seen[g.rank.Client] || g.rank.Client == winner.rank.Client || g.rank.Urgency < winner.rank.Urgency {
 			continue
 		}
 		seen[g.rank.Client] = true

@@ -3,7 +3,6 @@ package simulation
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"troupe/messages"
@@ -133,6 +132,3 @@ func (w *World) fetched(f *fetch) messages.Message {
 	w.disk.register(f.path, f.refs)
 	return &messages.PathFetched{}
 }
-
-// isFetch reports whether a goal makes a path valid as it is.
-func isFetch(goal messages.Address) bool { return strings.HasPrefix(string(goal), "path/") }

@@ -134,7 +134,7 @@ func (c *buildCmd) realise(s *session, st *openedStore, wanted []messages.Target
 
 // hear notes which errors are shown.
 func (c *buildCmd) hear(m messages.Message) {
-	if e, over := m.(*messages.GoalEnded); over && e.Result.Error != "" {
+	if e, over := m.(*messages.GoalEnded); over && messages.Shown(e.Goal, e.Result) {
 		c.told[e.Result.Error] = true
 	}
 }
