@@ -15,6 +15,8 @@ import (
 // Settings are what a tree is made of.
 type Settings struct {
 	Machines machines.Settings
+	// Make makes machines instead of Machines; nil in all but tests, which let one fail.
+	Make     func(host.Kind, messages.Address) host.Machine
 	Services ports.Services
 	// UserAgent is what substituters are told, and AnswersDir where it is remembered
 	// what they say.
@@ -41,7 +43,11 @@ type Tree struct {
 
 // Start starts the tree: ports first, so that machines find them.
 func Start(s Settings) *Tree {
-	rt := host.Start(host.Options{New: s.Machines.Make, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
+	if s.Make == nil {
+		s.Make = s.Machines.Make
+	}
+	s.Services = s.Services.WithCollector()
+	rt := host.Start(host.Options{New: s.Make, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
 	t := &Tree{runtime: rt, Clients: ports.NewClients(rt), observed: make(chan struct{})}
 	clock := ports.NewClock(rt)
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
@@ -49,7 +55,8 @@ func Start(s Settings) *Tree {
 	builds := ports.NewBuilds(rt, s.Services)
 	t.subs = caches.NewSubstituters(s.Services, s.UserAgent, s.AnswersDir)
 	fetches := caches.New(rt, s.Services, t.subs)
-	t.closers = []func(){clock.Close, fetches.Close, t.subs.Close, locks.Close, builds.Close, users.Close}
+	space := ports.NewSpace(s.Services)
+	t.closers = []func(){space.Close, clock.Close, fetches.Close, t.subs.Close, locks.Close, builds.Close, users.Close}
 	rt.SpawnPort(messages.Clock, clock.Handle)
 	rt.SpawnPort(messages.Locks, locks.Handle)
 	rt.SpawnPort(messages.Database, ports.NewDatabase(rt, s.Services).Handle)

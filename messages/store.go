@@ -20,7 +20,8 @@ type DerivationRead struct{ Recipe Recipe }
 // DerivationMissing says that the derivation is not valid.
 type DerivationMissing struct{}
 
-// DerivationUnreadable says that the derivation cannot be parsed, needs what is not supported, or asks for what it may not have.
+// DerivationUnreadable says that the derivation cannot be parsed or resolved, needs
+// what is not supported, or asks for what it may not have.
 type DerivationUnreadable struct {
 	Status Status
 	Reason string
@@ -40,6 +41,16 @@ type Recipe struct {
 	OnlyBuilt   bool `json:",omitempty"`
 	PreferLocal bool
 	Expected    time.Duration // of the build, from earlier runs; 0 where unknown
+	// Unknown says that the outputs have no paths before they are built: where
+	// they lie, if anywhere, comes with [PathsQueried].
+	Unknown bool `json:",omitempty"`
+	// Impure ones are built for each request anew.
+	Impure bool `json:",omitempty"`
+	// Resolve says that another derivation is built in the place of this one; see
+	// [ResolveDerivation].
+	Resolve bool `json:",omitempty"`
+	// Locks are what is locked in the place of outputs without paths.
+	Locks []storepath.Path `json:",omitempty"`
 }
 
 func (r Recipe) String() string { return r.Drv.Base() }
@@ -50,12 +61,16 @@ func (r Recipe) String() string { return r.Drv.Base() }
 type QueryPaths struct {
 	From  Address
 	Paths []storepath.Path
+	// Drv, if not zero, is a derivation of which it is asked where the outputs lie.
+	Drv storepath.Path `json:",omitzero"`
 }
 
 // PathsQueried answers [QueryPaths] in its order.
 type PathsQueried struct {
 	Valid  []bool
 	Failed []bool // builds of it failed before and the failure is cached
+	// Outputs are those of Drv that lie at a valid path.
+	Outputs []Output `json:",omitempty"`
 	// Provisional are the valid ones that a crash would lose. Whoever reports one
 	// registers it: who built it may not have come to that yet, or never will.
 	Provisional []storepath.Path

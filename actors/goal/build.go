@@ -56,7 +56,7 @@ func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
 	if m.Error != "" {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
-	g.there = m.Valid
+	g.there, g.realised = m.Valid, m.Outputs
 	if end, ended := g.ended(m.Failed); ended {
 		return g.report(end, m.Provisional)
 	}
@@ -126,10 +126,10 @@ func (g *Derivation) onFinished(outputs []messages.Output) []host.Effect {
 
 // fail ends a build that went wrong, and remembers it where that is wanted. A
 // fixed output's failure is not remembered: it says more about a server than
-// about the derivation.
+// about the derivation; and nor is that of outputs without paths.
 func (g *Derivation) fail(r messages.Result) []host.Effect {
 	out := g.discard(r)
-	if g.policy.CacheFailure && !g.recipe.Fixed && r.Status == messages.PermanentFailure {
+	if g.policy.CacheFailure && !g.recipe.Fixed && !g.recipe.Unknown && r.Status == messages.PermanentFailure {
 		out = append(out, host.Send{To: messages.Database, Msg: &messages.RecordFailure{Paths: g.outputPaths(), Status: r.Status}})
 	}
 	return out

@@ -25,16 +25,19 @@ type Derivation struct {
 	state     state
 	log       string // where the build's log is
 
-	there       []bool           // which outputs and, after them, sources are valid
-	tried       []bool           // outputs that were to be fetched
-	lost        messages.Result  // of the first fetch that failed; OK where none did
-	provisional []storepath.Path // what was valid and is not on disk yet
+	there       []bool            // which outputs with known paths and, after them, sources are valid
+	realised    []messages.Output // where the others lie, as far as they do
+	tried       []bool            // outputs that were to be fetched
+	lost        messages.Result   // of the first fetch that failed; OK where none did
+	provisional []storepath.Path  // what was valid and is not on disk yet
 
-	wrong    []storepath.Path // valid outputs whose contents are not what is recorded
-	inputs   []storepath.Path // outputs of finished waitees, and sources
-	waitees  int              // not yet done
-	failures int              // waitees that failed
-	flaws    messages.Flaw    // of the waitees that failed
+	wrong    []storepath.Path      // valid outputs whose contents are not what is recorded
+	inputs   []storepath.Path      // outputs of finished waitees, and sources
+	built    []messages.BuiltInput // the same outputs, where they are for a resolution
+	resolved storepath.Path        // the derivation that is built in the place of this one
+	waitees  int                   // not yet done
+	failures int                   // waitees that failed
+	flaws    messages.Flaw         // of the waitees that failed
 
 	result    messages.Result // once it is known
 	cancelled bool            // the end of the builder is awaited
@@ -53,6 +56,9 @@ const (
 	inspecting               // whether what is there is right is being looked at
 	trySubstitutes           // outputs that are not valid are awaited, as far as they are wanted
 	outputsSubstituted       // not all can be substituted; inputs are awaited
+	resolving                // all inputs are valid; the derivation without them is being made
+	resolved                 // that one is awaited
+	recording                // that its outputs are this one's is being noted
 	inputsRealised           // all inputs are valid; a slot is awaited
 	tryToBuild               // has a slot; the locks are being taken
 	lockedElsewhere          // has no slot; another owner has a lock
@@ -69,7 +75,7 @@ const (
 
 var stateNames = [...]string{
 	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "trySubstitutes", "outputsSubstituted",
-	"inputsRealised", "tryToBuild", "lockedElsewhere",
+	"resolving", "resolved", "recording", "inputsRealised", "tryToBuild", "lockedElsewhere",
 	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
 }
 
@@ -193,6 +199,8 @@ func (g *Derivation) enter(next state) []host.Effect { return g.become(next, mes
 // wait is why the goal does not go on.
 func (g *Derivation) wait() messages.Wait {
 	switch g.state {
+	case resolved:
+		return messages.Wait{For: messages.Inputs, Detail: "the resolved derivation"}
 	case getDerivation, trySubstitutes, outputsSubstituted:
 		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
 	case inputsRealised, slotAgain:

@@ -24,7 +24,7 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 		g.expect(m, initial, loadDerivation)
 		return g.onMissing()
 	case *messages.DerivationUnreadable:
-		g.expect(m, initial, loadDerivation)
+		g.expect(m, initial, loadDerivation, resolving)
 		return g.finish(messages.Result{Status: m.Status, Error: m.Reason})
 	case *messages.PathsQueried:
 		g.expect(m, haveDerivation)
@@ -33,18 +33,26 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 		g.expect(m, inspecting)
 		return g.onInspected(m)
 	case *messages.WaiteeDone:
-		g.expect(m, getDerivation, trySubstitutes, outputsSubstituted)
+		g.expect(m, getDerivation, trySubstitutes, outputsSubstituted, resolved)
 		switch g.state {
 		case getDerivation:
 			return g.onObtained(m)
 		case trySubstitutes:
 			return g.onSubstituted(m)
+		case resolved:
+			return g.onResolvedDone(m.Result)
 		}
 		return g.onWaitee(m)
+	case *messages.DerivationResolved:
+		g.expect(m, resolving)
+		return g.onResolved(m)
+	case *messages.RealisationsRecorded:
+		g.expect(m, recording)
+		return g.onRecorded(m)
 	case *messages.SlotFree:
 		g.expect(m, inputsRealised)
 		return append(g.enter(tryToBuild),
-			host.Send{To: messages.PathLocks, Msg: &messages.LockPaths{Goal: g.self, Paths: g.outputPaths()}})
+			host.Send{To: messages.PathLocks, Msg: &messages.LockPaths{Goal: g.self, Paths: g.locks()}})
 	case *messages.SlotRefused:
 		g.expect(m, inputsRealised)
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Reason)})
@@ -63,8 +71,14 @@ func (g *Derivation) onDerivation(r messages.Recipe) []host.Effect {
 	return append(g.enter(haveDerivation), g.query(slices.Concat(g.outputPaths(), r.Sources)))
 }
 
+// query asks which paths are valid, and where outputs lie that have no path. Of an
+// impure derivation there are none: what it made before does not count.
 func (g *Derivation) query(paths []storepath.Path) host.Effect {
-	return host.Send{To: messages.Database, Msg: &messages.QueryPaths{From: g.self, Paths: paths}}
+	q := &messages.QueryPaths{From: g.self, Paths: paths}
+	if g.recipe.Unknown && !g.recipe.Impure {
+		q.Drv = g.target.Path
+	}
+	return host.Send{To: messages.Database, Msg: q}
 }
 
 // onQueried decides what is still to do, given which outputs and, after them,
@@ -74,6 +88,7 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
 	g.there, g.provisional, g.tried = slices.Clone(m.Valid), m.Provisional, make([]bool, len(g.recipe.Outputs))
+	g.realised = m.Outputs
 	if g.target.Mode != messages.Check { // which wants them valid, however that comes
 		if end, ended := g.ended(m.Failed); ended {
 			if g.target.Mode == messages.Repair && end.Status.OK() {
@@ -105,8 +120,9 @@ func (g *Derivation) onInspected(m *messages.PathsInspected) []host.Effect {
 // awaitInputs asks for what the build needs.
 func (g *Derivation) awaitInputs() []host.Effect {
 	var waitees []messages.Target
+	known := len(g.outputPaths())
 	for i, src := range g.recipe.Sources {
-		if g.there[len(g.recipe.Outputs)+i] {
+		if g.there[known+i] {
 			g.inputs = append(g.inputs, src)
 			continue
 		}
@@ -116,7 +132,7 @@ func (g *Derivation) awaitInputs() []host.Effect {
 	g.waitees = len(waitees)
 	out := g.enter(outputsSubstituted)
 	if g.waitees == 0 {
-		return append(out, g.wantSlot(inputsRealised)...)
+		return append(out, g.onInputs()...)
 	}
 	return append(out, g.await(waitees))
 }
@@ -144,7 +160,7 @@ func (g *Derivation) ended(failed []bool) (messages.Result, bool) {
 	if wanted && len(g.wrong) == 0 {
 		return g.valid(messages.AlreadyValid, valid), true
 	}
-	for i, o := range g.recipe.Outputs {
+	for i, o := range g.known() {
 		if failed[i] && !g.there[i] {
 			return messages.Result{Status: messages.CachedFailure, Error: g.cannotBuild(
 				fmt.Sprintf("a build of its output '%s' failed before, and failures are remembered", o.Name))}, true
@@ -160,7 +176,8 @@ func (g *Derivation) valid(s messages.Status, outputs []messages.Output) message
 
 // covered lists the valid outputs, and says whether they are all that is wanted.
 func (g *Derivation) covered() (valid []messages.Output, wanted bool) {
-	for i, o := range g.recipe.Outputs {
+	valid = slices.Clone(g.realised)
+	for i, o := range g.known() {
 		if g.there[i] {
 			valid = append(valid, o)
 		}
@@ -184,6 +201,15 @@ func (g *Derivation) onWaitee(m *messages.WaiteeDone) []host.Effect {
 	case g.waitees > 0:
 		return nil
 	}
+	return g.onInputs()
+}
+
+// onInputs goes on when all inputs are valid.
+func (g *Derivation) onInputs() []host.Effect {
+	if g.recipe.Resolve {
+		return append(g.enter(resolving), host.Send{To: messages.Database, Msg: &messages.ResolveDerivation{
+			From: g.self, Drv: g.target.Path, Inputs: g.built}})
+	}
 	return g.wantSlot(inputsRealised)
 }
 
@@ -194,9 +220,12 @@ func (g *Derivation) take(m *messages.WaiteeDone) {
 		return
 	}
 	for _, o := range m.Result.Outputs {
-		if slices.Contains(m.Waitee.Outputs, o.Name) || slices.Contains(m.Waitee.Outputs, messages.AllOutputs) {
+		if m.Waitee.Wants(o.Name) {
 			g.inputs = append(g.inputs, o.Path)
 		}
+	}
+	if g.recipe.Resolve {
+		g.built = append(g.built, messages.BuiltInput{Drv: m.Waitee.Path, Outputs: m.Result.Outputs})
 	}
 }
 
@@ -214,7 +243,23 @@ func (g *Derivation) wantSlot(in state) []host.Effect {
 		Goal: g.self, Expected: g.recipe.Expected, PreferLocal: g.recipe.PreferLocal}})
 }
 
-func (g *Derivation) outputPaths() []storepath.Path { return pathsOf(g.recipe.Outputs) }
+// known are the outputs that have a path before they are built.
+func (g *Derivation) known() []messages.Output {
+	if g.recipe.Unknown {
+		return nil
+	}
+	return g.recipe.Outputs
+}
+
+func (g *Derivation) outputPaths() []storepath.Path { return pathsOf(g.known()) }
+
+// locks are what nobody else may have while this is built.
+func (g *Derivation) locks() []storepath.Path {
+	if g.recipe.Unknown {
+		return g.recipe.Locks
+	}
+	return g.outputPaths()
+}
 
 func pathsOf(outputs []messages.Output) []storepath.Path {
 	paths := make([]storepath.Path, len(outputs))

@@ -33,14 +33,14 @@ func (g *Derivation) read() host.Effect {
 
 // maySubstitute reports whether outputs may be fetched.
 func (g *Derivation) maySubstitute() bool {
-	return g.target.Mode != messages.Repair && !g.terms.NoSubstitutes && (!g.recipe.OnlyBuilt || g.terms.AnySubstitutes)
+	return g.target.Mode != messages.Repair && !g.recipe.Unknown && !g.terms.NoSubstitutes && (!g.recipe.OnlyBuilt || g.terms.AnySubstitutes)
 }
 
 // substitute tries to fetch the wanted outputs that are not valid, those that were
 // not tried before.
 func (g *Derivation) substitute() []host.Effect {
 	var waitees []messages.Target
-	for i, o := range g.recipe.Outputs {
+	for i, o := range g.known() {
 		if g.there[i] || g.tried[i] || !g.target.Wants(o.Name) || !g.maySubstitute() {
 			continue
 		}

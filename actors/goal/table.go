@@ -35,6 +35,14 @@ trySubstitutes                 WaiteeDone            outputsSubstituted  worker:
 trySubstitutes                 WaiteeDone            inputsRealised      slots: AcquireSlot (there are no inputs to wait for)
 outputsSubstituted             WaiteeDone            outputsSubstituted
 outputsSubstituted             WaiteeDone            inputsRealised      slots: AcquireSlot (the last one)
+outputsSubstituted             WaiteeDone            resolving           database: ResolveDerivation (the last one, of one that is resolved)
+resolving                      DerivationResolved    resolved            worker: AwaitGoals (the resolved derivation)
+resolving                      DerivationUnreadable  done                worker: GoalFinished
+resolved                       WaiteeDone            recording           database: RecordRealisations
+resolved                       WaiteeDone            registering         store: RegisterPaths (it is impure)
+resolved                       WaiteeDone            done                worker: GoalFinished (it failed)
+recording                      RealisationsRecorded  registering         store: RegisterPaths
+recording                      RealisationsRecorded  done                worker: GoalFinished (they could not be noted)
 outputsSubstituted             WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
 inputsRealised                 SlotFree              tryToBuild          path-locks: LockPaths
 inputsRealised                 SlotRefused           done                worker: GoalFinished
@@ -80,6 +88,8 @@ done                           LocksFailed           done
 done                           BuildUserGranted      done
 done                           BuildUserRefused      done
 done                           SlotRefused           done
+done                           DerivationResolved    done
+done                           RealisationsRecorded  done
 `
 
 // Table implements [host.Tabled].

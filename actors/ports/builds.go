@@ -49,12 +49,13 @@ type build struct {
 	policy  BuildPolicy
 	drv     *derivation.Derivation
 	options derivation.Options
-	inputs  []storepath.Path        // the closure
-	replace []storepath.Path        // outputs that are valid already and wrong
-	reused  map[storepath.Path]bool // outputs that are valid already and stay as they are
-	// redirected is where the builder makes outputs whose own place is taken: by
-	// a valid path, where there is no sandbox.
-	redirected map[storepath.Path]storepath.Path
+	inputs  []storepath.Path          // the closure
+	replace []storepath.Path          // outputs that are valid already and wrong
+	valid   map[string]storepath.Path // outputs that are valid already, by name
+	reused  map[string]bool           // those of them that stay as they are
+	// redirected is where the builder makes outputs that have no place of their own:
+	// without a path, or where a valid one takes it and there is no sandbox.
+	redirected map[string]storepath.Path
 
 	busy   sync.Mutex // held while it is prepared, finished or discarded
 	runner runner
@@ -202,7 +203,7 @@ func (p *Builds) removeRedirected(b *build) {
 // outputs' places, which nobody may write to afterwards.
 func (p *Builds) removeScratch(b *build) {
 	for _, o := range b.drv.Outputs {
-		if b.reused[o.Path] {
+		if b.reused[o.Name] || o.Path.IsZero() {
 			continue
 		}
 		if valid, err := p.s.DB.Valid(o.Path); err != nil || valid {

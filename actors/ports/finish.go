@@ -44,10 +44,7 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 	} else if err == nil {
 		err = p.install(b, outputs)
 	}
-	answer := &messages.BuildFinished{}
-	for _, o := range b.drv.Outputs {
-		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: o.Path})
-	}
+	answer := &messages.BuildFinished{Outputs: b.outputs(outputs)}
 	if err == nil {
 		err = p.afterBuild(b, answer.Outputs)
 	}
@@ -61,31 +58,61 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 	return answer
 }
 
+// outputs are where all outputs lie: those that were made, and those that were
+// there before.
+func (b *build) outputs(made []*made) (all []messages.Output) {
+	for _, o := range b.drv.Outputs {
+		at := o.Path
+		if at.IsZero() {
+			at = b.valid[o.Name]
+		}
+		for _, m := range made {
+			if m.Name == o.Name && b.mode != messages.Check {
+				at = m.Path
+			}
+		}
+		all = append(all, messages.Output{Name: o.Name, Path: at})
+	}
+	return all
+}
+
 // take looks at every output: that it is there and nobody else can write to it,
 // makes its metadata canonical, hashes and scans it, and checks what the
 // derivation demands of it.
 func (p *Builds) take(b *build) ([]*made, error) {
 	candidates := slices.Clone(b.inputs)
 	for _, o := range b.drv.Outputs {
-		candidates = append(candidates, o.Path)
+		candidates = append(candidates, b.named(o).Path)
 	}
 	seen := map[localstore.Inode]struct{}{}
 	var outputs []*made
 	for _, o := range b.drv.Outputs {
-		if b.reused[o.Path] {
+		if b.reused[o.Name] {
 			continue
 		}
-		out := &made{Output: o, real: b.scratch(p.s.Layout, o.Path)}
+		out := &made{Output: b.named(o), real: b.scratch(p.s.Layout, o)}
 		if err := p.examine(b, out, candidates, seen); err != nil {
 			return nil, err
 		}
 		outputs = append(outputs, out)
 	}
 	outputs, err := sortOutputs(p.s.Layout.Dir, b.path, outputs)
+	if err == nil && !b.drv.KnowsOutputs() {
+		err = p.nameByContents(b, outputs, seen)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return outputs, p.checkReferences(b, outputs)
+}
+
+// named is an output with the path by which others refer to it when their
+// contents are scanned.
+func (b *build) named(o derivation.Output) derivation.Output {
+	if o.Path.IsZero() {
+		o.Path = b.place(o)
+	}
+	return o
 }
 
 func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen map[localstore.Inode]struct{}) error {
@@ -100,11 +127,6 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 	if err := localstore.Rewrite(out.real, b.rewrites()); err != nil {
 		return err
 	}
-	if out.Kind == derivation.Fixed {
-		if err := p.checkFixed(b, out); err != nil {
-			return err
-		}
-	}
 	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen}); err != nil {
 		return &rejection{messages.OutputRejected, 0, err}
 	}
@@ -112,15 +134,33 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 		candidates = nil
 	}
 	var err error
-	out.Scanned, err = localstore.Scan(out.real, candidates)
-	return err
+	if out.Scanned, err = localstore.Scan(out.real, candidates); err != nil || out.Kind != derivation.Fixed {
+		return err
+	}
+	if err := p.checkFixedReferences(b, out); err != nil {
+		return err
+	}
+	return p.checkFixed(b, out)
+}
+
+// checkFixedReferences refuses references where a path by its contents can have
+// none, whatever its hash is. The words are Nix's.
+func (p *Builds) checkFixedReferences(b *build, out *made) error {
+	if len(out.References) == 0 || out.Method == storepath.NAR && out.Algorithm == nixhash.SHA256 {
+		return nil
+	}
+	return &rejection{messages.OutputRejected, 0, fmt.Errorf("fixed output derivation '%s' is not allowed to refer to other store paths, but it refers to '%s'.\n"+
+		"You may need to use the 'unsafeDiscardReferences' derivation attribute, see the manual for more details",
+		p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(out.References[0]))}
 }
 
 // rewrites turn what the builder called its outputs into what they are called.
 func (b *build) rewrites() map[string]string {
 	pairs := map[string]string{}
-	for final, scratch := range b.redirected {
-		pairs[scratch.HashPart()] = final.HashPart()
+	for _, o := range b.drv.Outputs {
+		if scratch, ok := b.redirected[o.Name]; ok && !o.Path.IsZero() {
+			pairs[scratch.HashPart()] = o.Path.HashPart()
+		}
 	}
 	return pairs
 }
@@ -147,9 +187,6 @@ func (p *Builds) checkFixed(b *build, out *made) error {
 func (p *Builds) keepUnexpected(b *build, out *made, got nixhash.Hash) error {
 	path, err := p.s.Layout.Dir.MakeFixed(out.Path.Name(), out.Method, got, nil, false)
 	if err != nil {
-		return err
-	}
-	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID}); err != nil {
 		return err
 	}
 	adder := addition.Adder{Layout: p.s.Layout, DB: p.s.DB}
@@ -196,9 +233,7 @@ func (p *Builds) checkReferences(b *build, outputs []*made) error {
 		Rules: b.options.Rules, Lookup: p.lookup}
 	for _, o := range outputs {
 		if rules := b.options.Rules[o.Name]; o.Kind == derivation.Fixed && rules.AllowedReferences == nil && len(o.References) > 0 {
-			return &rejection{messages.OutputRejected, 0, fmt.Errorf(
-				"fixed output derivation '%s' is not allowed to refer to other store paths, but it refers to '%s'.\n"+
-					"You may need to use the 'unsafeDiscardReferences' derivation attribute, see the manual for more details",
+			return &rejection{messages.OutputRejected, 0, fmt.Errorf("fixed-output derivation '%s' must not reference store paths, but it refers to '%s'",
 				p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(o.References[0]))}
 		}
 		request.Outputs[o.Name] = outputcheck.Output{Path: o.Path, NarSize: o.NarSize, References: o.References}
@@ -225,11 +260,13 @@ func (p *Builds) install(b *build, outputs []*made) error {
 	reg := validity.Registration{Drv: b.path, Outputs: map[string]storepath.Path{}, Build: b.record("")}
 	now := time.Now().Unix()
 	for _, o := range b.drv.Outputs {
-		reg.Outputs[o.Name] = o.Path
+		if !o.Path.IsZero() {
+			reg.Outputs[o.Name] = o.Path
+		}
 	}
 	for _, o := range outputs {
 		info := validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
-			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.ContentAddress()}
+			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()}
 		var err error
 		if info.Signatures, err = b.policy.Keys.Sign(p.s.Layout.Dir, info); err != nil {
 			return err
@@ -240,10 +277,22 @@ func (p *Builds) install(b *build, outputs []*made) error {
 			}
 			continue
 		}
+		if !b.drv.KnowsOutputs() {
+			if err := p.takeIn(b, o, info); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := p.putInPlace(b, o); err != nil {
 			return err
 		}
 		reg.Paths = append(reg.Paths, info)
+	}
+	if !b.drv.KnowsOutputs() && !b.drv.IsImpure() {
+		var err error
+		if reg.Realisations, err = p.s.realisations(b.policy, b.path, b.drv, b.outputs(outputs)); err != nil {
+			return err
+		}
 	}
 	return p.s.DB.RegisterProvisional(reg)
 }
@@ -258,6 +307,14 @@ func (p *Builds) putInPlace(b *build, o *made) error {
 	return p.s.OptimiserFor(b.policy).Added(real)
 }
 
+// contentAddress is how Nix writes that a path follows from its contents.
+func (o *made) contentAddress() string {
+	if o.Hash.IsZero() {
+		return ""
+	}
+	return storepath.ContentAddress{Method: o.Method, Hash: o.Hash}.String()
+}
+
 func (b *build) record(failure string) *validity.Build {
 	return &validity.Build{Start: b.start, Stop: b.start.Add(b.exit.Wall), UserCPU: b.exit.CPUUser, SystemCPU: b.exit.CPUSystem,
 		PeakMemory: b.exit.PeakMemory, Log: string(b.path.Base()), Failure: failure}
@@ -266,11 +323,16 @@ func (b *build) record(failure string) *validity.Build {
 // compare says whether what was built again is what is valid.
 func (p *Builds) compare(b *build, outputs []*made) error {
 	for _, o := range outputs {
-		info, ok, err := p.s.DB.Get(o.Path)
+		before, ok := b.valid[o.Name]
+		if !ok { // only some may have been asked for
+			continue
+		}
+		info, ok, err := p.s.DB.Get(before)
 		if err != nil {
 			return err
 		}
-		if ok && info.NarHash != o.NarHash { // only some may have been asked for
+		if before != o.Path || ok && info.NarHash != o.NarHash {
+			o.Path = before
 			return p.differs(b, o)
 		}
 	}

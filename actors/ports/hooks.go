@@ -20,6 +20,9 @@ import (
 type Hooks struct {
 	PostBuild string // is run after each build; "" for none
 	Diff      string // is run where a check finds a difference; "" for none
+	// Remote is the store URL by which programs of Nix that a hook runs reach this
+	// process; "" where they do not.
+	Remote string
 	// Config are the settings of the build, for programs of Nix that a hook runs.
 	Config string
 }
@@ -77,13 +80,20 @@ func (p *Builds) afterBuild(b *build, outputs []messages.Output) error {
 		paths[i], names[i] = o.Path, dir.Join(o.Path)
 	}
 	adder := addition.Adder{Layout: p.s.Layout, DB: p.s.DB}
-	if err := adder.Commit(b.hookContext(), paths...); err != nil {
+	told := paths
+	if p.s.DB.Provisional(b.path) { // it was resolved just now
+		told = append(told, b.path)
+	}
+	if err := adder.Commit(b.hookContext(), told...); err != nil {
 		return err
 	}
 	p.out.Send(messages.Progress, &messages.HookStarted{Goal: b.id, Drv: b.path, Hook: h.PostBuild})
 	defer p.out.Send(messages.Progress, &messages.HookEnded{Goal: b.id})
-	err := hook{program: h.PostBuild, uid: -1,
-		env:  []string{"DRV_PATH=" + dir.Join(b.path), "OUT_PATHS=" + strings.Join(names, " "), "NIX_CONFIG=" + h.Config},
+	env := []string{"DRV_PATH=" + dir.Join(b.path), "OUT_PATHS=" + strings.Join(names, " "), "NIX_CONFIG=" + h.Config}
+	if h.Remote != "" {
+		env = append(env, "NIX_REMOTE="+h.Remote)
+	}
+	err := hook{program: h.PostBuild, uid: -1, env: env,
 		line: func(l string) { p.out.Send(messages.Progress, &messages.HookLine{Goal: b.id, Line: l}) },
 	}.run(b.hookContext())
 	if err != nil {

@@ -137,17 +137,17 @@ func (l *missing) derivation(t messages.Target) error {
 	if err != nil || len(lacking) == 0 {
 		return err
 	}
-	options, err := drv.Options(l.s.Layout.Dir)
+	may, err := l.maySubstitute(drv, lacking)
 	if err != nil {
 		return err
 	}
-	if lacking[0].Path.IsZero() || !options.AllowSubstitutes && !l.eyes.Terms.AnySubstitutes {
+	if !may {
 		l.build(t.Path, drv)
 		return nil
 	}
 	left := len(lacking)
 	for _, o := range lacking {
-		l.ask(o.Path, o.ContentAddress(), func(offer *Offer) {
+		l.ask(o.Path, drv.Outputs[0].ContentAddress(), func(offer *Offer) {
 			if offer == nil {
 				l.build(t.Path, drv)
 				return
@@ -160,6 +160,19 @@ func (l *missing) derivation(t messages.Target) error {
 		})
 	}
 	return nil
+}
+
+// maySubstitute reports whether outputs may be fetched: they have a path, and the
+// derivation or the client allows it.
+func (l *missing) maySubstitute(drv *derivation.Derivation, lacking []messages.Output) (bool, error) {
+	if slices.ContainsFunc(lacking, func(o messages.Output) bool { return o.Path.IsZero() }) {
+		return false, nil
+	}
+	if l.eyes.Terms.AnySubstitutes || drv.MustResolve() { // whose options may have placeholders
+		return true, nil
+	}
+	options, err := drv.Options(l.s.Layout.Dir)
+	return options.AllowSubstitutes, err
 }
 
 // fetch looks at an output as a path of its own.
@@ -183,8 +196,12 @@ func (l *missing) build(p storepath.Path, drv *derivation.Derivation) {
 }
 
 // lacking are the wanted outputs that are not valid.
-func (l *missing) lacking(drv *derivation.Derivation, t messages.Target) (lacking []derivation.Output, err error) {
-	for _, o := range drv.Outputs {
+func (l *missing) lacking(drv *derivation.Derivation, t messages.Target) (lacking []messages.Output, err error) {
+	known, err := l.s.KnownOutputs(drv)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range known {
 		if !t.Wants(o.Name) {
 			continue
 		}

@@ -31,7 +31,7 @@ const (
 )
 
 // inTurn is Shares where there is one slot: all take as long in whatever order,
-// and people expect theirs in the order in which they asked.
+// so they go in that in which their goals were made.
 const inTurn Policy = "in-turn"
 
 // Policies lists those there are.

@@ -19,6 +19,7 @@ import (
 // by the number of goals.
 type Slots struct {
 	max      [messages.SlotKinds]int
+	wishes   map[int]int // how many goals there are for clients that want as many builds
 	policies [messages.SlotKinds]Policy
 	held     [messages.SlotKinds]int
 	turn     uint64
@@ -67,7 +68,7 @@ func (e *entry) share() *share { return &e.client.shares[e.kind] }
 // New makes the slots of a process. builds may be 0. One substitution may always
 // run, as nothing else would make what it makes.
 func New(builds, substitutions int, p Policy) *Slots {
-	s := &Slots{goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+	s := &Slots{wishes: map[int]int{}, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
 	s.max[messages.BuildJob], s.max[messages.SubstitutionJob] = builds, max(1, substitutions)
 	for k, n := range s.max {
 		s.policies[k] = cmp.Or(p, Shares)
@@ -86,7 +87,7 @@ func (s *Slots) String() string {
 		}
 	}
 	const b, f = messages.BuildJob, messages.SubstitutionJob
-	return fmt.Sprintf("held=%d/%d queued=%d fetching=%d/%d queued=%d", s.held[b], s.max[b], waiting[b], s.held[f], s.max[f], waiting[f])
+	return fmt.Sprintf("held=%d/%d queued=%d fetching=%d/%d queued=%d", s.held[b], s.limit(b), waiting[b], s.held[f], s.limit(f), waiting[f])
 }
 
 // Step implements [host.Machine].
@@ -95,7 +96,7 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 	case *messages.RankGoal:
 		s.onRank(m)
 	case *messages.AcquireSlot:
-		if s.max[m.Kind] == 0 && !m.PreferLocal {
+		if s.none(s.entry(m.Goal), m.Kind) && !m.PreferLocal {
 			return []host.Effect{host.Send{To: m.Goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
 		}
 		s.onAcquire(m)
@@ -107,6 +108,7 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 		if e := s.goals[m.Goal]; e != nil {
 			s.become(e, ranked)
 			s.leave(e)
+			s.wish(e, -1)
 			delete(s.goals, m.Goal)
 		}
 	default:
@@ -128,7 +130,9 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 		e.share().held--
 	}
 	s.leave(e)
+	s.wish(e, -1)
 	e.rank = *m
+	s.wish(e, 1)
 	s.join(e, m.Client)
 	switch was {
 	case queued:
@@ -219,8 +223,35 @@ func (s *Slots) grant() (out []host.Effect) {
 
 // free reports whether e could be granted a slot now.
 func (s *Slots) free(e *entry) bool {
-	if s.max[e.kind] == 0 {
+	if s.none(e, e.kind) {
 		return e.local && s.held[e.kind] == 0
 	}
-	return s.held[e.kind] < s.max[e.kind]
+	return s.held[e.kind] < s.limit(e.kind)
+}
+
+// none reports whether a goal gets no slot of a kind as others do.
+func (s *Slots) none(e *entry, k messages.SlotKind) bool {
+	return s.limit(k) == 0 || k == messages.BuildJob && e.rank.Jobs == messages.NoLocalBuilds
+}
+
+// limit is how many slots of a kind there are: as many as the service has, or for
+// builds as a client that is there wants, if that is more.
+func (s *Slots) limit(k messages.SlotKind) int {
+	most := s.max[k]
+	if k == messages.BuildJob {
+		for n := range s.wishes {
+			most = max(most, n)
+		}
+	}
+	return most
+}
+
+// wish counts a goal for its client's wish, or no more.
+func (s *Slots) wish(e *entry, by int) {
+	if e.rank.Jobs <= s.max[messages.BuildJob] {
+		return
+	}
+	if s.wishes[e.rank.Jobs] += by; s.wishes[e.rank.Jobs] == 0 {
+		delete(s.wishes, e.rank.Jobs)
+	}
 }

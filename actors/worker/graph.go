@@ -69,7 +69,7 @@ func (x *want) rank() messages.RankGoal {
 		r.Remaining += x.goal.weight
 		return r
 	}
-	return messages.RankGoal{Client: x.request.client, Urgency: x.request.urgency}
+	return messages.RankGoal{Client: x.request.client, Urgency: x.request.urgency, Jobs: x.request.terms.Jobs}
 }
 
 // serve adds an edge, and the goal if it is not there. An edge to a goal that
@@ -180,6 +180,9 @@ func (e *entry) inherit(r messages.RankGoal) bool {
 	rose := false
 	if r.Urgency > e.rank.Urgency {
 		e.rank.Urgency, e.rank.Client, rose = r.Urgency, r.Client, true
+	}
+	if r.Jobs > e.rank.Jobs {
+		e.rank.Jobs, rose = r.Jobs, true
 	}
 	if r.Remaining > e.rank.Remaining {
 		e.rank.Remaining, rose = r.Remaining, true

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"troupe/actors/host"
 	"troupe/messages"
@@ -39,10 +40,18 @@ func (w *Worker) onRealise(m *messages.RealiseTargets) {
 		r.wants = append(r.wants, &want{target: t, request: r, index: i})
 	}
 	r.open = len(r.wants)
-	for _, x := range r.wants {
+	for _, x := range r.inOrder() {
 		w.serve(x)
 	}
 	w.settle(r)
+}
+
+// inOrder has the wants by the names of their paths, as Nix begins them: clients
+// give them in the order of their hashes, which means nothing to anybody.
+func (r *request) inOrder() []*want {
+	sorted := slices.Clone(r.wants)
+	slices.SortStableFunc(sorted, func(a, b *want) int { return strings.Compare(a.target.Path.Name(), b.target.Path.Name()) })
+	return sorted
 }
 
 // cancel withdraws what a request still waits for.

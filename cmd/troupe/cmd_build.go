@@ -97,7 +97,7 @@ func (c *buildCmd) realise(s *session, st *openedStore, wanted []messages.Target
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, launcher.Close()) }()
-	settings, _, err := treeSettings(s, st, launcher)
+	settings, _, err := treeSettings(s, st, launcher, "")
 	if err != nil {
 		return nil, err
 	}

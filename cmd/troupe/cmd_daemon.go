@@ -65,7 +65,7 @@ func (c *daemonCmd) service(s *session, f func(*service) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, launcher.Close()) }()
-	settings, policies, err := treeSettings(s, st, launcher)
+	settings, policies, err := treeSettings(s, st, launcher, "unix://"+c.socketPath(s))
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/rs/zerolog"
+
+	"troupe/actors/ports"
+	"troupe/actors/ports/caches"
 	"troupe/messages"
-	"troupe/storage/derivation"
 	"troupe/storage/storepath"
 )
 
@@ -32,75 +35,46 @@ func validPaths(t messages.Target, r messages.Result) (paths []storepath.Path) {
 	return paths
 }
 
-// dryRun says what would be built, in the order in which it could be.
+// dryRun says what would be built, in the order in which it could be, and what
+// fetched.
 func dryRun(s *session, st *openedStore, wanted []messages.Target) error {
-	d := dry{s: s, st: st, seen: map[storepath.Path]bool{}}
-	for _, t := range wanted {
-		if err := d.visit(t); err != nil {
-			return err
-		}
+	p := &policies{location: s.location}
+	if err := p.set(s.settings); err != nil {
+		return err
 	}
-	if len(d.build) > 0 {
-		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(d.build))
+	services := ports.Services{Layout: s.location, DB: st.db, Hashes: ports.NewHashes(s.location, st.db), PolicyOf: p.of,
+		Log: zerolog.New(zerolog.ConsoleWriter{Out: s.stderr, NoColor: true, PartsExclude: []string{"time"}}).Level(zerolog.WarnLevel)}
+	subs := caches.NewSubstituters(services, userAgent(), answersDir(s.location))
+	defer subs.Close()
+	m, err := services.Missing(wanted, subs.Eyes(s.ctx, termsOf(s.settings), st.db.Valid))
+	if err != nil {
+		return err
 	}
-	for _, p := range d.build {
+	if len(m.Build) > 0 {
+		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(m.Build))
+	}
+	for _, p := range m.Build {
 		fmt.Fprintf(s.stderr, "  %s\n", s.location.Dir.Join(p))
 	}
-	if len(d.unknown) > 0 {
-		return fmt.Errorf("path '%s' does not exist and cannot be created", strings.Join(d.unknown, "', '"))
+	if len(m.Substitute) > 0 {
+		fmt.Fprintf(s.stderr, "these %d paths would be fetched (%.1f MiB download, %.1f MiB unpacked):\n",
+			len(m.Substitute), float64(m.Download)/(1<<20), float64(m.NarSize)/(1<<20))
+	}
+	for _, p := range m.Substitute {
+		fmt.Fprintf(s.stderr, "  %s\n", s.location.Dir.Join(p))
+	}
+	if len(m.Unknown) > 0 {
+		unknown := make([]string, len(m.Unknown))
+		for i, p := range m.Unknown {
+			unknown[i] = s.location.Dir.Join(p)
+		}
+		return fmt.Errorf("path '%s' does not exist and cannot be created", strings.Join(unknown, "', '"))
 	}
 	return nil
 }
 
-type dry struct {
-	s       *session
-	st      *openedStore
-	seen    map[storepath.Path]bool
-	build   []storepath.Path
-	unknown []string
-}
+// userAgent is what servers are told.
+func userAgent() string { return "troupe/" + version }
 
-func (d *dry) visit(t messages.Target) error {
-	if !t.IsBuild() {
-		valid, err := d.st.db.Valid(t.Path)
-		if err == nil && !valid {
-			d.unknown = append(d.unknown, d.s.location.Dir.Join(t.Path))
-		}
-		return err
-	}
-	if d.seen[t.Path] {
-		return nil
-	}
-	data, err := os.ReadFile(d.s.location.RealPath(t.Path))
-	if err != nil {
-		return err
-	}
-	drv, err := derivation.Parse(d.s.location.Dir, strings.TrimSuffix(t.Path.Name(), ".drv"), data)
-	if err != nil {
-		return err
-	}
-	there, err := d.allValid(drv, t)
-	if err != nil || there {
-		return err
-	}
-	d.seen[t.Path] = true
-	for _, in := range drv.Inputs {
-		if err := d.visit(messages.Target{Path: in.Path, Outputs: in.Outputs}); err != nil {
-			return err
-		}
-	}
-	d.build = append(d.build, t.Path)
-	return nil
-}
-
-func (d *dry) allValid(drv *derivation.Derivation, t messages.Target) (bool, error) {
-	for _, o := range drv.Outputs {
-		if !slices.Contains(t.Outputs, messages.AllOutputs) && !slices.Contains(t.Outputs, o.Name) {
-			continue
-		}
-		if valid, err := d.st.db.Valid(o.Path); err != nil || !valid {
-			return false, err
-		}
-	}
-	return true, nil
-}
+// answersDir is where it is remembered what substituters say.
+func answersDir(l location) string { return filepath.Join(l.StateDir, "troupe", "narinfos") }

@@ -12,6 +12,7 @@ import (
 	"troupe/cmd/troupe/config"
 	"troupe/sandbox"
 	"troupe/storage/addition"
+	"troupe/storage/gc"
 	"troupe/storage/signature"
 )
 
@@ -21,6 +22,7 @@ type policies struct {
 	location location
 	userns   bool
 	own      []sandbox.HostPath
+	remote   string // how programs of Nix reach this process; "" if they cannot
 	now      atomic.Pointer[current]
 }
 
@@ -49,10 +51,12 @@ func (p *policies) set(c config.Settings) error {
 func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	policy := ports.BuildPolicy{Sandbox: sandboxPolicy(c, p.location, p.userns), Cores: c.Cores, BuildDir: buildDir(c, p.location),
 		KeepFailed: c.KeepFailed, KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}
-	policy.Hooks = ports.Hooks{PostBuild: c.PostBuildHook, Config: os.Getenv("NIX_CONFIG")}
+	policy.Hooks = ports.Hooks{PostBuild: c.PostBuildHook, Remote: p.remote, Config: os.Getenv("NIX_CONFIG")}
 	if c.RunDiffHook {
 		policy.Hooks.Diff = c.DiffHook
 	}
+	policy.Space = ports.SpacePolicy{Limits: gc.Limits{Min: c.MinFree, Max: c.MaxFree}, Every: c.MinFreeCheckInterval,
+		KeepDerivations: c.KeepDerivations, KeepOutputs: c.KeepOutputs}
 	policy.Sandbox.Own, policy.Optimise = p.own, c.AutoOptimiseStore
 	var err error
 	if policy.Keys, err = signature.ReadSecretKeys(c.SecretKeyFiles); err != nil {
@@ -78,7 +82,8 @@ func cachePolicy(c config.Settings, b ports.BuiltinPolicy) (ports.CachePolicy, e
 	return p, err
 }
 
-// of implements [ports.Services.PolicyOf]; changes are lines of nix.conf.
+// of implements [ports.Services.PolicyOf]; changes are what [termsReader.text]
+// writes.
 func (p *policies) of(changes string) (ports.BuildPolicy, error) {
 	now := p.now.Load()
 	if changes == "" {
@@ -103,7 +108,7 @@ func (p *policies) of(changes string) (ports.BuildPolicy, error) {
 func (p *policies) changed(c config.Settings, changes string) (ports.BuildPolicy, error) {
 	for line := range strings.Lines(changes) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " = ")
-		if err := c.Set(name, value); err != nil {
+		if err := c.Set(name, manyLines.Replace(value)); err != nil {
 			return ports.BuildPolicy{}, fmt.Errorf("the client's settings: %w", err)
 		}
 	}

@@ -30,15 +30,30 @@ func clientTerms(own config.Settings, set *workerproto.SetOptions, trusted bool)
 		t.override(name, set.Overrides[name])
 	}
 	terms := termsOf(t.now)
-	terms.Settings = t.text()
+	terms.Settings, terms.Jobs = t.text(), jobs(own, set, trusted)
 	return terms, t.warnings
 }
 
-// termsOf are those of settings, but the settings themselves.
+// termsOf are those of settings, but what only clients have.
 func termsOf(c config.Settings) messages.Terms {
 	return messages.Terms{Limits: limits(c), Fallback: c.Fallback, AnySubstitutes: c.AlwaysAllowSubstitutes,
 		NoSubstitutes: !c.Substitute || len(c.Substituters) == 0}
 }
+
+// jobs is how many builds a client wants at a time. There is one number for all,
+// which those who are trusted may raise while they are there.
+func jobs(own config.Settings, set *workerproto.SetOptions, trusted bool) int {
+	switch n := set.MaxBuildJobs; {
+	case n == 0 && own.MaxJobs > 0:
+		return messages.NoLocalBuilds
+	case trusted && n > uint64(own.MaxJobs):
+		return int(min(n, maxClientJobs))
+	}
+	return 0
+}
+
+// maxClientJobs bounds what a client can want.
+const maxClientJobs = 10_000
 
 type termsReader struct {
 	own, now config.Settings
@@ -52,13 +67,12 @@ func (t *termsReader) set(name, value string) {
 	before := t.now
 	switch err := t.now.Set(name, value); {
 	case errors.Is(err, config.ErrUnknown):
-		t.warn("ignoring the client-specified setting '%s', because it is not known", name)
+		t.denied(name, "is not known")
 	case err != nil:
 		t.warn("ignoring the client-specified setting '%s': %v", name, err)
-	case reflect.DeepEqual(before, t.now):
-		delete(t.changed, name)
+	case reflect.DeepEqual(before, t.now): // it is so already
 	default:
-		t.changed[name] = value
+		t.changed[config.Canonical(name)] = value
 	}
 }
 
@@ -66,28 +80,38 @@ func (t *termsReader) warn(format string, args ...any) {
 	t.warnings = append(t.warnings, fmt.Sprintf(format, args...))
 }
 
-// anybodyMay are settings that the untrusted may change.
-var anybodyMay = []string{"build-timeout", "timeout", "build-max-silent-time", "max-silent-time", "build-poll-interval", "connect-timeout"}
+// anybodyMay are settings that the untrusted may change. None names a file, a
+// program or a socket.
+var anybodyMay = []string{"timeout", "max-silent-time", "build-poll-interval", "connect-timeout"}
 
 func (t *termsReader) override(name, value string) {
-	switch {
-	case name == "experimental-features", name == "extra-experimental-features", name == "ssh-auth-sock":
+	switch canonical := config.Canonical(name); {
+	case canonical == "experimental-features", canonical == "extra-experimental-features", name == "ssh-auth-sock":
 		// the daemon's own count
-	case name == "plugin-files":
+	case canonical == "plugin-files":
 		t.warn("ignoring the client-specified setting 'plugin-files': plugins are not for a daemon to load")
-	case name == "max-jobs", name == "build-max-jobs":
+	case canonical == "max-jobs":
 		// there is one number for all clients
-	case name == "builders" && value == "":
+	case canonical == "builders" && value == "":
 	case config.IsDaemons(name):
 		t.denied(name, "is the daemon's own")
-	case t.trusted || slices.Contains(anybodyMay, name):
+	case t.trusted || slices.Contains(anybodyMay, canonical):
 		t.set(name, value)
-	case name == "substituters" || name == "extra-substituters":
+	case canonical == "substituters" || canonical == "extra-substituters":
 		t.substituters(name, value)
 	default:
-		if same := t.now; same.Set(name, value) == nil && reflect.DeepEqual(same, t.now) {
-			return // it is so already
-		}
+		t.restricted(name, value)
+	}
+}
+
+// restricted is a setting that takes trust, which is no matter where it is so
+// already.
+func (t *termsReader) restricted(name, value string) {
+	same := t.now
+	switch err := same.Set(name, value); {
+	case errors.Is(err, config.ErrUnknown):
+		t.denied(name, "is not known")
+	case err != nil || !reflect.DeepEqual(same, t.now):
 		t.denied(name, "is restricted and you are not a trusted user")
 	}
 }
@@ -115,8 +139,14 @@ func (t *termsReader) text() string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(t.changed)) {
 		if name != "max-silent-time" && name != "timeout" { // these are limits
-			fmt.Fprintf(&b, "%s = %s\n", name, t.changed[name])
+			fmt.Fprintf(&b, "%s = %s\n", name, oneLine.Replace(t.changed[name]))
 		}
 	}
 	return b.String()
 }
+
+// A value that has lines is written in one, which [policies.of] undoes.
+var (
+	oneLine   = strings.NewReplacer("\\", `\\`, "\n", `\n`)
+	manyLines = strings.NewReplacer(`\\`, "\\", `\n`, "\n")
+)

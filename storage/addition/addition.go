@@ -36,7 +36,7 @@ type Adder struct {
 	// Held says that the caller holds the lock of all that is added.
 	Held bool
 
-	modulo map[storepath.Path]nixhash.Hash // of derivations, as far as asked for
+	modulo map[storepath.Path]derivation.ModuloHash // of derivations, as far as asked for
 }
 
 // Text adds a file with contents and references.
@@ -71,25 +71,25 @@ func (a *Adder) Derivation(ctx context.Context, d *derivation.Derivation) (store
 
 // Modulo is the hash modulo of a valid derivation. One that only lies in the
 // store could have any contents.
-func (a *Adder) Modulo(p storepath.Path) (nixhash.Hash, error) {
+func (a *Adder) Modulo(p storepath.Path) (derivation.ModuloHash, error) {
 	if h, ok := a.modulo[p]; ok {
 		return h, nil
 	}
 	if valid, err := a.DB.Valid(p); err != nil || !valid {
-		return nixhash.Hash{}, errors.Join(err, fmt.Errorf("read derivation '%s': it is not valid", a.Layout.Dir.Join(p)))
+		return derivation.ModuloHash{}, errors.Join(err, fmt.Errorf("read derivation '%s': it is not valid", a.Layout.Dir.Join(p)))
 	}
 	data, err := os.ReadFile(a.Layout.RealPath(p))
 	if err != nil {
-		return nixhash.Hash{}, fmt.Errorf("read derivation '%s': %w", a.Layout.Dir.Join(p), err)
+		return derivation.ModuloHash{}, fmt.Errorf("read derivation '%s': %w", a.Layout.Dir.Join(p), err)
 	}
 	d, err := derivation.Parse(a.Layout.Dir, strings.TrimSuffix(p.Name(), ".drv"), data)
 	if err != nil {
-		return nixhash.Hash{}, err
+		return derivation.ModuloHash{}, err
 	}
 	h, err := d.Modulo(a.Layout.Dir, a.Modulo)
 	if err == nil {
 		if a.modulo == nil {
-			a.modulo = map[storepath.Path]nixhash.Hash{}
+			a.modulo = map[storepath.Path]derivation.ModuloHash{}
 		}
 		a.modulo[p] = h
 	}

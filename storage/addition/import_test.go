@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"troupe/storage/derivation"
-	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
 
@@ -21,7 +20,7 @@ func writeDerivation(t *testing.T, in, name string, source storepath.Path, input
 	t.Helper()
 	d := &derivation.Derivation{Name: name, Outputs: []derivation.Output{{Name: "out"}}, Sources: []storepath.Path{source},
 		Platform: "x86_64-linux", Builder: "/bin/sh", Env: map[string]string{"out": ""}}
-	modulo := func(storepath.Path) (nixhash.Hash, error) { return input.Modulo(dir, nil) }
+	modulo := func(storepath.Path) (derivation.ModuloHash, error) { return input.Modulo(dir, nil) }
 	if input != nil {
 		p, err := input.Path(dir)
 		must(t, err)

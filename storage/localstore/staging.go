@@ -14,27 +14,33 @@ func (l Layout) Stage(prefix string) (string, error) { return l.stage(l.StagingD
 // StageRoot makes a new directory among the roots of sandboxes.
 func (l Layout) StageRoot(prefix string) (string, error) { return l.stage(l.SandboxesDir(), prefix) }
 
-// stage makes the directory above again where [Layout.TidyStaging] has just
-// removed it.
-func (l Layout) stage(above, prefix string) (string, error) {
-	for {
-		dir, err := os.MkdirTemp(above, prefix)
+// stage makes the directory above again where [Layout.TidyStaging] has removed
+// it, which may happen again before it is used.
+func (l Layout) stage(above, prefix string) (dir string, err error) {
+	for range stageAttempts {
+		dir, err = os.MkdirTemp(above, prefix)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return dir, err
 		}
-		if err := l.makeStaging(); err != nil {
+		if err := l.makeStaging(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
 	}
+	return "", err
 }
 
+const stageAttempts = 100
+
+// makeStaging makes what is not there, the store itself too: programs that have
+// emptied it remove it.
 func (l Layout) makeStaging() error {
+	err := makeDir(l.RealStoreDir())
 	for _, dir := range []string{l.StagingDir(), l.SandboxesDir()} {
-		if err := privateDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if err == nil {
+			err = privateDir(dir)
 		}
 	}
-	return nil
+	return err
 }
 
 // TidyStaging removes the staging directory if nothing is in it, so that an

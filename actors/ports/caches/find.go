@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"troupe/actors/ports"
+	"troupe/messages"
 	"troupe/storage/addition"
 	"troupe/storage/binarycache"
 	"troupe/storage/narinfo"
@@ -97,6 +98,17 @@ func (s *Substituters) Find(ctx context.Context, settings string, p storepath.Pa
 		return nil, nil
 	}
 	return nil, err
+}
+
+// Eyes see what substituters offer on some terms, beside what is valid.
+func (s *Substituters) Eyes(ctx context.Context, t messages.Terms, valid func(storepath.Path) (bool, error)) ports.Eyes {
+	return ports.Eyes{Terms: t, Valid: valid, Offered: func(p storepath.Path, ca string) (*ports.Offer, error) {
+		f, err := s.Find(ctx, t.Settings, p, ca)
+		if f == nil {
+			return nil, err
+		}
+		return &ports.Offer{References: f.Others(), Download: f.Download, NarSize: f.Info.NarSize}, nil
+	}}
 }
 
 // Offered are those of some paths that may be asked for in masses and are there,

@@ -26,14 +26,18 @@ type Peer struct {
 	Groups        []string // all that it is in
 }
 
-// Allows reports whether the peer may connect.
+// Allows reports whether the peer may connect. Whoever is trusted may, but no
+// builder, whatever it matches.
 func (a Access) Allows(p Peer) bool {
-	return p.matches(a.Allowed) && (a.BuildGroup == "" || p.UID == 0 || p.Group != a.BuildGroup)
+	return (p.matches(a.Allowed) || p.matches(a.Trusted)) && !a.isBuilder(p)
 }
 
-// Trusts reports whether the peer may set anything and add anything. Whoever is
-// trusted is allowed as well.
-func (a Access) Trusts(p Peer) bool { return p.matches(a.Trusted) }
+func (a Access) isBuilder(p Peer) bool {
+	return a.BuildGroup != "" && p.UID != 0 && p.Group == a.BuildGroup
+}
+
+// Trusts reports whether the peer may set anything and add anything.
+func (a Access) Trusts(p Peer) bool { return p.matches(a.Trusted) && !a.isBuilder(p) }
 
 func (p Peer) matches(list []string) bool {
 	return slices.ContainsFunc(list, func(s string) bool {

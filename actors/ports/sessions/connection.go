@@ -65,9 +65,8 @@ func (c *connection) serve() error {
 // greet shakes hands and asks the door.
 func (c *connection) greet() error {
 	access := c.p.settings.Load().Access
-	allowed := access.Allows(c.peer)
 	c.trusted = access.Trusts(c.peer)
-	if !allowed && !c.trusted {
+	if !access.Allows(c.peer) {
 		return fmt.Errorf("user '%s' is not allowed to connect", c.peer.User)
 	}
 	trust := workerproto.NotTrusted
@@ -77,7 +76,8 @@ func (c *connection) greet() error {
 	if err := c.conn.SetDeadline(time.Now().Add(greetingTime)); err != nil {
 		return err
 	}
-	server := workerproto.Server{Dir: c.p.s.Layout.Dir, Version: workerproto.Newest, NixVersion: NixVersion, Trust: trust}
+	server := workerproto.Server{Dir: c.p.s.Layout.Dir, Version: workerproto.Newest, NixVersion: NixVersion, Trust: trust,
+		Features: []string{workerproto.RealisationWithPath}}
 	d, err := server.Accept(c.r, c.out.w)
 	if err != nil {
 		return err
@@ -179,25 +179,4 @@ func (c *connection) operate(op workerproto.Op) error {
 		return c.dump(n)
 	}
 	return nil
-}
-
-// watchful runs something that takes a while, and ends its context when the
-// client hangs up.
-func (c *connection) watchful(f func(ctx context.Context)) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	defer cancel()
-	watch := make(chan error, 1)
-	c.mu.Lock()
-	if c.watch == nil {
-		c.watch = watch
-		go func() {
-			err := c.r.Await()
-			if err != nil {
-				c.cancel()
-			}
-			watch <- err
-		}()
-	}
-	c.mu.Unlock()
-	f(ctx)
 }

@@ -8,18 +8,19 @@ import (
 	"strings"
 
 	"troupe/messages/workerproto"
+	"troupe/storage/storepath"
 )
 
 // follow tells the client of one build: that it began, what it writes, and that
-// it is over.
-func (w *watcher) follow(g *goal) {
+// it is over. What is said of the goal meanwhile is not for this goroutine.
+func (w *watcher) follow(g *goal, path storepath.Path) {
 	defer w.following.Done()
-	drv := w.out.d.Dir.Join(g.drv)
+	drv := w.out.d.Dir.Join(path)
 	id := w.out.start(workerproto.StartActivity{Level: workerproto.LevelInfo, Type: workerproto.ActBuild,
 		Text:   "building '" + drv + "'",
 		Fields: []workerproto.Field{workerproto.Text(drv), workerproto.Text(""), workerproto.Number(1), workerproto.Number(1)}})
 	defer w.out.stop(id)
-	log, err := w.logs.FollowLog(w.ctx, g.at, g.drv)
+	log, err := w.logs.FollowLog(w.ctx, g.at, path)
 	if err != nil {
 		w.out.line(workerproto.LevelDebug, err.Error())
 	} else {

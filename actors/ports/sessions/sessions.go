@@ -21,7 +21,6 @@ import (
 	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/storage/addition"
-	"troupe/storage/gc"
 )
 
 // Settings are what the service's settings say about clients.
@@ -42,11 +41,6 @@ type Sessions struct {
 	subs     *caches.Substituters
 	settings atomic.Pointer[Settings]
 	progress *Progress
-	// Collector collects garbage for every client.
-	Collector *gc.Collector
-
-	hashing sync.Mutex // guards hashes
-	hashes  *addition.Adder
 
 	requests atomic.Uint64 // numbers of requests and of sessions
 	serving  sync.WaitGroup
@@ -58,8 +52,7 @@ type Sessions struct {
 
 // New makes the port. What is watched is told to progress.
 func New(out ports.Outbox, s ports.Services, subs *caches.Substituters, settings Settings, progress *Progress) *Sessions {
-	p := &Sessions{out: out, s: s, subs: subs, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{},
-		Collector: &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}, hashes: &addition.Adder{Layout: s.Layout, DB: s.DB}}
+	p := &Sessions{out: out, s: s, subs: subs, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{}}
 	p.Configure(settings)
 	return p
 }

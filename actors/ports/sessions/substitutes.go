@@ -22,14 +22,7 @@ func (c *connection) look(ctx context.Context, t messages.Terms, p storepath.Pat
 
 // eyes are the client's.
 func (c *connection) eyes(ctx context.Context) ports.Eyes {
-	t := c.terms()
-	return ports.Eyes{Terms: t, Valid: c.p.s.DB.Durable, Offered: func(p storepath.Path, ca string) (*ports.Offer, error) {
-		f, err := c.look(ctx, t, p, ca)
-		if f == nil {
-			return nil, err
-		}
-		return &ports.Offer{References: f.Others(), Download: f.Download, NarSize: f.Info.NarSize}, nil
-	}}
+	return c.p.subs.Eyes(ctx, c.terms(), c.p.s.DB.Durable)
 }
 
 // missing is what building would take.

@@ -101,7 +101,7 @@ func (w *watcher) see(g *goal, now string) {
 		w.counts.running++
 		w.report()
 		w.following.Add(1)
-		go w.follow(g)
+		go w.follow(g, g.drv)
 	}
 }
 

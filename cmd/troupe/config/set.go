@@ -22,7 +22,7 @@ func (s *Settings) Set(name, value string) error {
 	if err != nil {
 		return fmt.Errorf("set %s to %q: %w", name, value, err)
 	}
-	if r.status == Later {
+	if r.status == Later && s.unmet[r.name] != changed { // so that settings that are alike are equal
 		s.unmet = maps.Clone(s.unmet)
 		if s.unmet == nil {
 			s.unmet = map[string]bool{}
@@ -30,6 +30,19 @@ func (s *Settings) Set(name, value string) error {
 		s.unmet[r.name] = changed
 	}
 	return nil
+}
+
+// Canonical is a setting's own name where name is an alias of it, with "extra-" where that was there.
+// What is not known stays as it is.
+func Canonical(name string) string {
+	r, extra, ok := find(name)
+	switch {
+	case !ok:
+		return name
+	case extra:
+		return "extra-" + r.name
+	}
+	return r.name
 }
 
 // IsDaemons reports whether a setting is about the daemon as a whole, which no

@@ -96,6 +96,8 @@ type Settings struct {
 	KeepDerivations, KeepOutputs bool
 	// MinFree bytes or less begin a collection while a build runs, MaxFree end it; 0 begins none.
 	MinFree, MaxFree uint64
+	// MinFreeCheckInterval is how often free space is looked at.
+	MinFreeCheckInterval time.Duration
 
 	Store        string
 	Substitute   bool
@@ -148,7 +150,7 @@ func Defaults(host Host, confDir string) Settings {
 		KeepBuildLog: true, CompressBuildLog: true, LogLines: 25,
 		NetrcFile: confDir + "/netrc", SSLCertFile: host.CertFile,
 		ConnectTimeout: 15 * time.Second, StalledDownloadTimeout: 300 * time.Second, DownloadAttempts: 5,
-		KeepDerivations: true, MaxFree: math.MaxInt64,
+		KeepDerivations: true, MaxFree: math.MaxInt64, MinFreeCheckInterval: 5 * time.Second,
 		Store: "auto", Substitute: true, Substituters: []string{"https://cache.nixos.org/"},
 		HTTPConnections: 25, HTTP2: true,
 		NarinfoPositiveTTL: 30 * 24 * time.Hour, NarinfoNegativeTTL: time.Hour, NarinfoMetaTTL: 7 * 24 * time.Hour,
