@@ -40,6 +40,9 @@ type pool struct {
 	caches map[string]*Substituter // by URL
 }
 
+// poolsKept bounds the pools: clients may want time-outs of their own.
+const poolsKept = 32
+
 // Substituter is one cache.
 type Substituter struct {
 	*binarycache.Cache
@@ -113,6 +116,12 @@ func (s *Substituters) open(policy ports.BuildPolicy) ([]*Substituter, error) {
 	defer s.mu.Unlock()
 	p := s.pools[policy.Caches.Transfers]
 	if p == nil {
+		if len(s.pools) >= poolsKept {
+			for _, old := range s.pools {
+				old.Close() // who uses it goes on, on new connections
+			}
+			clear(s.pools)
+		}
 		p = &pool{Pool: binarycache.NewPool(s.settings(policy)), caches: map[string]*Substituter{}}
 		s.pools[policy.Caches.Transfers] = p
 	}
