@@ -18,8 +18,23 @@ type PrepareBuild struct {
 	Mode   Mode
 	Inputs []storepath.Path // named outputs of the inputs, and sources
 	User   BuildUser
+	// Replace are valid outputs whose contents are wrong, to be put there anew.
+	Replace []storepath.Path `json:",omitempty"`
 	// Settings are the client's own; see [Terms].
 	Settings string `json:",omitempty"`
+}
+
+// InspectPaths asks the builds port whether what lies at valid paths is what is
+// recorded of them. From goal; answered by [PathsInspected].
+type InspectPaths struct {
+	From  Address
+	Paths []storepath.Path
+}
+
+// PathsInspected has the paths that are gone or changed.
+type PathsInspected struct {
+	Wrong []storepath.Path
+	Error string `json:",omitempty"` // they could not be looked at
 }
 
 // BuildPrepared says that a child can be started.
@@ -67,6 +82,10 @@ type DiscardBuild struct {
 // BuildDiscarded ends a build; Kept is the build directory if it stays.
 type BuildDiscarded struct{ Kept string }
 
+// EndHooks asks the builds port to end the hooks of a build that nobody wants any
+// more. From goal; no answer.
+type EndHooks struct{ Build Address }
+
 // Exit is the end of a builder process and what it used.
 type Exit struct {
 	Code       int // exit code, or -1
@@ -79,18 +98,24 @@ type Exit struct {
 
 func (*PrepareBuild) message()     {}
 func (*BuildPrepared) message()    {}
+func (*InspectPaths) message()     {}
+func (*PathsInspected) message()   {}
 func (*BuildNotPrepared) message() {}
 func (*FinishBuild) message()      {}
 func (*BuildFinished) message()    {}
 func (*BuildRejected) message()    {}
+func (*EndHooks) message()         {}
 func (*DiscardBuild) message()     {}
 func (*BuildDiscarded) message()   {}
 
 func (m *PrepareBuild) String() string     { return line(m) }
 func (m *BuildPrepared) String() string    { return line(m) }
+func (m *InspectPaths) String() string     { return line(m) }
+func (m *PathsInspected) String() string   { return line(m) }
 func (m *BuildNotPrepared) String() string { return line(m) }
 func (m *FinishBuild) String() string      { return line(m) }
 func (m *BuildFinished) String() string    { return line(m) }
 func (m *BuildRejected) String() string    { return line(m) }
+func (m *EndHooks) String() string         { return line(m) }
 func (m *DiscardBuild) String() string     { return line(m) }
 func (m *BuildDiscarded) String() string   { return line(m) }

@@ -20,13 +20,23 @@ type RealiseTargets struct {
 // several want is made on the terms of the first.
 type Terms struct {
 	Limits Limits `json:",omitzero"`
+	// Jobs is how many builds there may be at a time, where that is more than the
+	// service's own number; 0 is that, and NoLocalBuilds is none here.
+	Jobs int `json:",omitempty"`
 	// Settings are those that differ from the service's own, as lines of
 	// nix.conf sorted by name. Only ports act by them.
 	Settings string `json:",omitempty"`
 }
 
+// NoLocalBuilds is the [Terms].Jobs of a client that wants nothing built on this
+// machine.
+const NoLocalBuilds = -1
+
 func (t Terms) String() string {
 	text := fmt.Sprintf("silence:%v,total:%v,log:%d", t.Limits.Silence, t.Limits.Total, t.Limits.LogBytes)
+	if t.Jobs != 0 {
+		text += fmt.Sprintf(",jobs:%d", t.Jobs)
+	}
 	for line := range strings.Lines(t.Settings) {
 		text += "," + strings.TrimSpace(line)
 	}

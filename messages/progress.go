@@ -19,6 +19,23 @@ type GoalWanted struct {
 	Requests []uint64
 }
 
+// HookStarted, HookLine and HookEnded are about the post-build hook of a build.
+// From the builds port.
+type HookStarted struct {
+	Goal Address
+	Drv  storepath.Path
+	Hook string
+}
+
+// HookLine is one line of what it says.
+type HookLine struct {
+	Goal Address
+	Line string
+}
+
+// HookEnded says that it has ended.
+type HookEnded struct{ Goal Address }
+
 // GoalWarned is something that a person should know of a build.
 type GoalWarned struct {
 	Goal Address
@@ -74,6 +91,9 @@ func (w Wait) String() string {
 func (*GoalChanged) message()  {}
 func (*GoalLine) message()     {}
 func (*SyncProgress) message() {}
+func (*HookStarted) message()  {}
+func (*HookLine) message()     {}
+func (*HookEnded) message()    {}
 func (*GoalWarned) message()   {}
 func (*GoalWanted) message()   {}
 func (*GoalEnded) message()    {}
@@ -81,6 +101,9 @@ func (*GoalEnded) message()    {}
 func (m *GoalChanged) String() string  { return line(m) }
 func (m *GoalLine) String() string     { return line(m) }
 func (m *SyncProgress) String() string { return line(m) }
+func (m *HookStarted) String() string  { return line(m) }
+func (m *HookLine) String() string     { return line(m) }
+func (m *HookEnded) String() string    { return line(m) }
 func (m *GoalWarned) String() string   { return line(m) }
 func (m *GoalWanted) String() string   { return line(m) }
 func (m *GoalEnded) String() string    { return line(m) }

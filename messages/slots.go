@@ -8,6 +8,7 @@ type RankGoal struct {
 	Goal      Address
 	Client    Address // the first client that wanted it: shares are counted by client
 	Urgency   int
+	Jobs      int           `json:",omitempty"` // as in [Terms]: the most that anybody wants for it
 	Remaining time.Duration // longest path from here to a top goal, own build excluded
 }
 

@@ -17,7 +17,8 @@ type ReadDerivation struct {
 type DerivationRead struct{ Recipe Recipe }
 
 // DerivationUnreadable says that the derivation is not there, cannot be
-// parsed, needs what is not supported, or asks for what it may not have.
+// parsed or resolved, needs what is not supported, or asks for what it may not
+// have.
 type DerivationUnreadable struct {
 	Status Status
 	Reason string
@@ -33,6 +34,16 @@ type Recipe struct {
 	Fixed       bool // a fixed output: its failures are not cached
 	PreferLocal bool
 	Expected    time.Duration // of the build, from earlier runs; 0 where unknown
+	// Unknown says that the outputs have no paths before they are built: where
+	// they lie, if anywhere, comes with [PathsQueried].
+	Unknown bool `json:",omitempty"`
+	// Impure ones are built for each request anew.
+	Impure bool `json:",omitempty"`
+	// Resolve says that another derivation is built in the place of this one; see
+	// [ResolveDerivation].
+	Resolve bool `json:",omitempty"`
+	// Locks are what is locked in the place of outputs without paths.
+	Locks []storepath.Path `json:",omitempty"`
 }
 
 func (r Recipe) String() string { return r.Drv.Base() }
@@ -43,12 +54,16 @@ func (r Recipe) String() string { return r.Drv.Base() }
 type QueryPaths struct {
 	From  Address
 	Paths []storepath.Path
+	// Drv, if not zero, is a derivation of which it is asked where the outputs lie.
+	Drv storepath.Path `json:",omitzero"`
 }
 
 // PathsQueried answers [QueryPaths] in its order.
 type PathsQueried struct {
 	Valid  []bool
 	Failed []bool // builds of it failed before and the failure is cached
+	// Outputs are those of Drv that lie at a valid path.
+	Outputs []Output `json:",omitempty"`
 	// Provisional are the valid ones that a crash would lose. Whoever reports one
 	// registers it: who built it may not have come to that yet, or never will.
 	Provisional []storepath.Path
@@ -63,7 +78,7 @@ type KeepPaths struct {
 }
 
 // ReleasePaths ends what was kept for somebody, by [QueryPaths] or [KeepPaths],
-// once every request that came up to Epoch is answered; 0 is at once. What a goal
+// once all that came up to Epoch is over (see [EpochsOver]); 0 is at once. What a goal
 // found or made serves those who waited for it, and they do not ask again. From
 // worker and door to the database port; no answer.
 type ReleasePaths struct {
@@ -71,8 +86,9 @@ type ReleasePaths struct {
 	Epoch uint64 `json:",omitempty"`
 }
 
-// EpochsOver says that every request that came before this one is answered. From
-// worker to the database port; no answer.
+// EpochsOver says that every request that came before this one is answered, and
+// every goal gone that was made before it came. From worker to the database port;
+// no answer.
 type EpochsOver struct{ Before uint64 }
 
 // RegisterPaths tells the store that paths are valid provisionally: known inside

@@ -133,7 +133,7 @@ func Make(r Request) (Spec, error) {
 	if r.Shared && !r.Policy.UserNamespaces {
 		return Spec{}, fmt.Errorf("a sandbox for '%s' needs user namespaces, which this machine does not give; 'sandbox = false' builds without one", r.StoreDir.Join(r.Path))
 	}
-	s.Spaces = Namespaces{PID: true, Mount: true, Net: !r.Derivation.IsFixed(), IPC: true, UTS: true, User: r.Policy.UserNamespaces}
+	s.Spaces = Namespaces{PID: true, Mount: true, Net: !r.Derivation.HasNetwork(), IPC: true, UTS: true, User: r.Policy.UserNamespaces}
 	s.OwnSockets = !s.Spaces.Net
 	s.Host, s.Domain = "localhost", "(none)"
 	if s.Spaces.User {

@@ -38,7 +38,7 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 	case *messages.BuildUserGranted:
 		g.expect(m, wantUser)
 		return append(g.enter(preparing), host.Send{To: messages.Builds, Msg: &messages.PrepareBuild{
-			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, User: m.User, Settings: g.terms.Settings}})
+			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, Replace: g.wrong, User: m.User, Settings: g.terms.Settings}})
 	case *messages.BuildUserRefused:
 		g.expect(m, wantUser)
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
@@ -89,7 +89,7 @@ func (g *Derivation) stepBuild(m messages.Message) []host.Effect {
 		g.expect(m, buildDone)
 		// What was only checked is registered, too: it may not be on disk yet.
 		r := messages.Result{Status: messages.Built, Outputs: m.Outputs, Duration: g.result.Duration}
-		return append(g.become(registering, r), host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: g.outputPaths()}})
+		return append(g.become(registering, r), host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: pathsOf(m.Outputs)}})
 	case *messages.BuildRejected:
 		g.expect(m, buildDone)
 		return g.fail(messages.Result{Status: m.Status, Flaw: m.Flaw, Error: m.Reason})
@@ -116,10 +116,10 @@ func (g *Derivation) onExited(m *messages.BuilderExited) []host.Effect {
 
 // fail ends a build that went wrong, and remembers it where that is wanted. A
 // fixed output's failure is not remembered: it says more about a server than
-// about the derivation.
+// about the derivation; and nor is that of outputs without paths.
 func (g *Derivation) fail(r messages.Result) []host.Effect {
 	out := g.discard(r)
-	if g.policy.CacheFailure && !g.recipe.Fixed && r.Status == messages.PermanentFailure {
+	if g.policy.CacheFailure && !g.recipe.Fixed && !g.recipe.Unknown && r.Status == messages.PermanentFailure {
 		out = append(out, host.Send{To: messages.Database, Msg: &messages.RecordFailure{Paths: g.outputPaths(), Status: r.Status}})
 	}
 	return out

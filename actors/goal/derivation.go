@@ -25,10 +25,14 @@ type Derivation struct {
 	state     state
 	log       string // where the build's log is
 
-	inputs   []storepath.Path // outputs of finished waitees, and sources
-	waitees  int              // not yet done
-	failures int              // waitees that failed
-	flaws    messages.Flaw    // of the waitees that failed
+	found    *messages.PathsQueried // in haveDerivation, where it is looked at further
+	wrong    []storepath.Path       // valid outputs whose contents are not what is recorded
+	inputs   []storepath.Path       // outputs of finished waitees, and sources
+	built    []messages.BuiltInput  // the same outputs, where they are for a resolution
+	resolved storepath.Path         // the derivation that is built in the place of this one
+	waitees  int                    // not yet done
+	failures int                    // waitees that failed
+	flaws    messages.Flaw          // of the waitees that failed
 
 	result    messages.Result // once it is known
 	cancelled bool            // the end of the builder is awaited
@@ -42,7 +46,11 @@ const (
 	fresh              state = iota
 	initial                  // the derivation is being read
 	haveDerivation           // which outputs are valid is being asked
+	inspecting               // whether what is there is right is being looked at
 	outputsSubstituted       // no output can be substituted; inputs are awaited
+	resolving                // all inputs are valid; the derivation without them is being made
+	resolved                 // that one is awaited
+	recording                // that its outputs are this one's is being noted
 	inputsRealised           // all inputs are valid; a slot is awaited
 	tryToBuild               // has a slot; the locks are being taken
 	lockedElsewhere          // has no slot; another owner has a lock
@@ -58,7 +66,8 @@ const (
 )
 
 var stateNames = [...]string{
-	"new", "init", "haveDerivation", "outputsSubstituted", "inputsRealised", "tryToBuild", "lockedElsewhere",
+	"new", "init", "haveDerivation", "inspecting", "outputsSubstituted", "resolving", "resolved", "recording", "inputsRealised",
+	"tryToBuild", "lockedElsewhere",
 	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
 }
 
@@ -109,6 +118,8 @@ func (g *Derivation) onCancel() []host.Effect {
 		return nil
 	case g.state < building:
 		return g.finish(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
+	case g.state == buildDone:
+		return []host.Effect{host.Send{To: messages.Builds, Msg: &messages.EndHooks{Build: g.self}}}
 	case g.state == building && !g.cancelled:
 		g.cancelled = true
 		return []host.Effect{host.Send{To: g.child(), Msg: &messages.KillChild{}}}
@@ -180,6 +191,8 @@ func (g *Derivation) enter(next state) []host.Effect { return g.become(next, mes
 // wait is why the goal does not go on.
 func (g *Derivation) wait() messages.Wait {
 	switch g.state {
+	case resolved:
+		return messages.Wait{For: messages.Inputs, Detail: "the resolved derivation"}
 	case outputsSubstituted:
 		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
 	case inputsRealised, slotAgain:

@@ -22,18 +22,30 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 		g.expect(m, initial)
 		return g.onDerivation(m.Recipe)
 	case *messages.DerivationUnreadable:
-		g.expect(m, initial)
+		g.expect(m, initial, resolving)
 		return g.finish(messages.Result{Status: m.Status, Error: m.Reason})
 	case *messages.PathsQueried:
 		g.expect(m, haveDerivation)
 		return g.onQueried(m)
+	case *messages.PathsInspected:
+		g.expect(m, inspecting)
+		return g.onInspected(m)
 	case *messages.WaiteeDone:
-		g.expect(m, outputsSubstituted)
+		g.expect(m, outputsSubstituted, resolved)
+		if g.state == resolved {
+			return g.onResolvedDone(m.Result)
+		}
 		return g.onWaitee(m)
+	case *messages.DerivationResolved:
+		g.expect(m, resolving)
+		return g.onResolved(m)
+	case *messages.RealisationsRecorded:
+		g.expect(m, recording)
+		return g.onRecorded(m)
 	case *messages.SlotFree:
 		g.expect(m, inputsRealised)
 		return append(g.enter(tryToBuild),
-			host.Send{To: messages.PathLocks, Msg: &messages.LockPaths{Goal: g.self, Paths: g.outputPaths()}})
+			host.Send{To: messages.PathLocks, Msg: &messages.LockPaths{Goal: g.self, Paths: g.locks()}})
 	case *messages.SlotRefused:
 		g.expect(m, inputsRealised)
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Reason)})
@@ -52,8 +64,14 @@ func (g *Derivation) onDerivation(r messages.Recipe) []host.Effect {
 	return append(g.enter(haveDerivation), g.query(slices.Concat(g.outputPaths(), r.Sources)))
 }
 
+// query asks which paths are valid, and where outputs lie that have no path. Of an
+// impure derivation there are none: what it made before does not count.
 func (g *Derivation) query(paths []storepath.Path) host.Effect {
-	return host.Send{To: messages.Database, Msg: &messages.QueryPaths{From: g.self, Paths: paths}}
+	q := &messages.QueryPaths{From: g.self, Paths: paths}
+	if g.recipe.Unknown && !g.recipe.Impure {
+		q.Drv = g.target.Path
+	}
+	return host.Send{To: messages.Database, Msg: q}
 }
 
 // onQueried decides what is still to do, given which outputs and, after them,
@@ -63,11 +81,41 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
 	if end, ended := g.ended(m); ended {
+		if g.target.Mode == messages.Repair && end.Status.OK() {
+			return g.inspect(m)
+		}
 		return g.report(end, m.Provisional)
 	}
+	return g.awaitInputs(m)
+}
+
+// inspect has what is valid looked at.
+func (g *Derivation) inspect(m *messages.PathsQueried) []host.Effect {
+	g.found = m
+	var paths []storepath.Path
+	for _, o := range g.valid(m) {
+		paths = append(paths, o.Path)
+	}
+	return append(g.enter(inspecting), host.Send{To: messages.Builds, Msg: &messages.InspectPaths{From: g.self, Paths: paths}})
+}
+
+func (g *Derivation) onInspected(m *messages.PathsInspected) []host.Effect {
+	if m.Error != "" {
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
+	}
+	if g.wrong = m.Wrong; len(g.wrong) == 0 {
+		end, _ := g.ended(g.found)
+		return g.report(end, g.found.Provisional)
+	}
+	return g.awaitInputs(g.found)
+}
+
+// awaitInputs asks for what the build needs.
+func (g *Derivation) awaitInputs(m *messages.PathsQueried) []host.Effect {
 	var waitees []messages.Target
+	known := len(g.outputPaths())
 	for i, src := range g.recipe.Sources {
-		if m.Valid[len(g.recipe.Outputs)+i] {
+		if m.Valid[known+i] {
 			g.inputs = append(g.inputs, src)
 			continue
 		}
@@ -77,7 +125,7 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 	g.waitees = len(waitees)
 	out := g.enter(outputsSubstituted)
 	if g.waitees == 0 {
-		return append(out, g.wantSlot(inputsRealised)...)
+		return append(out, g.onInputs()...)
 	}
 	return append(out, host.Send{To: messages.Worker, Msg: &messages.AwaitGoals{
 		From: g.self, Waitees: waitees, Expected: g.recipe.Expected}})
@@ -103,10 +151,10 @@ func (g *Derivation) ended(m *messages.PathsQueried) (messages.Result, bool) {
 		return messages.Result{Status: messages.MiscFailure, Error: fmt.Sprintf("some outputs of '%s' are not valid, so checking is not possible\n"+
 			"Hint: build it first, without --rebuild or --check", g.policy.StoreDir.Join(g.target.Path))}, !wanted
 	}
-	if wanted {
+	if wanted && len(g.wrong) == 0 {
 		return r, true
 	}
-	for i, o := range g.recipe.Outputs {
+	for i, o := range g.known() {
 		if m.Failed[i] && !m.Valid[i] {
 			return messages.Result{Status: messages.CachedFailure, Error: g.cannotBuild(
 				fmt.Sprintf("a build of its output '%s' failed before, and failures are remembered", o.Name))}, true
@@ -116,6 +164,9 @@ func (g *Derivation) ended(m *messages.PathsQueried) (messages.Result, bool) {
 }
 
 func (g *Derivation) valid(m *messages.PathsQueried) (valid []messages.Output) {
+	if g.recipe.Unknown {
+		return m.Outputs
+	}
 	for i, o := range g.recipe.Outputs {
 		if m.Valid[i] {
 			valid = append(valid, o)
@@ -138,6 +189,15 @@ func (g *Derivation) onWaitee(m *messages.WaiteeDone) []host.Effect {
 	case g.waitees > 0:
 		return nil
 	}
+	return g.onInputs()
+}
+
+// onInputs goes on when all inputs are valid.
+func (g *Derivation) onInputs() []host.Effect {
+	if g.recipe.Resolve {
+		return append(g.enter(resolving), host.Send{To: messages.Database, Msg: &messages.ResolveDerivation{
+			From: g.self, Drv: g.target.Path, Inputs: g.built}})
+	}
 	return g.wantSlot(inputsRealised)
 }
 
@@ -148,9 +208,12 @@ func (g *Derivation) take(m *messages.WaiteeDone) {
 		return
 	}
 	for _, o := range m.Result.Outputs {
-		if slices.Contains(m.Waitee.Outputs, o.Name) || slices.Contains(m.Waitee.Outputs, messages.AllOutputs) {
+		if m.Waitee.Wants(o.Name) {
 			g.inputs = append(g.inputs, o.Path)
 		}
+	}
+	if g.recipe.Resolve {
+		g.built = append(g.built, messages.BuiltInput{Drv: m.Waitee.Path, Outputs: m.Result.Outputs})
 	}
 }
 
@@ -168,9 +231,27 @@ func (g *Derivation) wantSlot(in state) []host.Effect {
 		Goal: g.self, Expected: g.recipe.Expected, PreferLocal: g.recipe.PreferLocal}})
 }
 
-func (g *Derivation) outputPaths() []storepath.Path {
-	paths := make([]storepath.Path, len(g.recipe.Outputs))
-	for i, o := range g.recipe.Outputs {
+// known are the outputs that have a path before they are built.
+func (g *Derivation) known() []messages.Output {
+	if g.recipe.Unknown {
+		return nil
+	}
+	return g.recipe.Outputs
+}
+
+func (g *Derivation) outputPaths() []storepath.Path { return pathsOf(g.known()) }
+
+// locks are what nobody else may have while this is built.
+func (g *Derivation) locks() []storepath.Path {
+	if g.recipe.Unknown {
+		return g.recipe.Locks
+	}
+	return g.outputPaths()
+}
+
+func pathsOf(outputs []messages.Output) []storepath.Path {
+	paths := make([]storepath.Path, len(outputs))
+	for i, o := range outputs {
 		paths[i] = o.Path
 	}
 	return paths

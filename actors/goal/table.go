@@ -16,8 +16,19 @@ init                           DerivationRead        done                worker:
 init                           DerivationUnreadable  done                worker: GoalFinished
 haveDerivation                 PathsQueried          done                worker: GoalFinished (valid, or known to fail)
 haveDerivation                 PathsQueried          outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
+haveDerivation                 PathsQueried          inspecting          builds: InspectPaths (to repair what is there)
+inspecting                     PathsInspected        done                worker: GoalFinished (all is right, or cannot be looked at)
+inspecting                     PathsInspected        outputsSubstituted  worker: AwaitGoals (to build what is not)
 outputsSubstituted             WaiteeDone            outputsSubstituted
 outputsSubstituted             WaiteeDone            inputsRealised      slots: AcquireSlot (the last one)
+outputsSubstituted             WaiteeDone            resolving           database: ResolveDerivation (the last one, of one that is resolved)
+resolving                      DerivationResolved    resolved            worker: AwaitGoals (the resolved derivation)
+resolving                      DerivationUnreadable  done                worker: GoalFinished
+resolved                       WaiteeDone            recording           database: RecordRealisations
+resolved                       WaiteeDone            registering         store: RegisterPaths (it is impure)
+resolved                       WaiteeDone            done                worker: GoalFinished (it failed)
+recording                      RealisationsRecorded  registering         store: RegisterPaths
+recording                      RealisationsRecorded  done                worker: GoalFinished (they could not be noted)
 outputsSubstituted             WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
 inputsRealised                 SlotFree              tryToBuild          path-locks: LockPaths
 inputsRealised                 SlotRefused           done                worker: GoalFinished
@@ -47,11 +58,13 @@ discarding                     BuildDiscarded        done                everyth
 init…wantUser                  CancelGoal            done                everything is given back
 preparing                      CancelGoal            preparing           (its end is awaited, and then discarded)
 building                       CancelGoal            building            child: KillChild
-buildDone…done                 CancelGoal            same                (what is nearly done is finished)
+buildDone                      CancelGoal            buildDone           builds: EndHooks (what is nearly done is finished)
+registering…done               CancelGoal            same                (the same)
 init…done                      WidenGoal             same                (a build makes all outputs anyhow)
 done                           DerivationRead        done                (late answers)
 done                           DerivationUnreadable  done
 done                           PathsQueried          done
+done                           PathsInspected        done
 done                           WaiteeDone            done
 done                           SlotFree              done
 done                           LocksHeld             done
@@ -60,6 +73,8 @@ done                           LocksFailed           done
 done                           BuildUserGranted      done
 done                           BuildUserRefused      done
 done                           SlotRefused           done
+done                           DerivationResolved    done
+done                           RealisationsRecorded  done
 `
 
 // Table implements [host.Tabled].

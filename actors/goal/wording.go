@@ -15,9 +15,12 @@ import (
 // 2.34, which programs look for.
 func (g *Derivation) cannotBuild(reason string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Cannot build '%s'.\nReason: %s.\nOutput paths:", g.policy.StoreDir.Join(g.target.Path), reason)
+	fmt.Fprintf(&b, "Cannot build '%s'.\nReason: %s.", g.policy.StoreDir.Join(g.target.Path), reason)
 	paths := g.outputPaths()
 	slices.SortFunc(paths, storepath.Path.Compare)
+	if len(paths) > 0 {
+		b.WriteString("\nOutput paths:")
+	}
 	for _, p := range paths {
 		fmt.Fprintf(&b, "\n  %s", g.policy.StoreDir.Join(p))
 	}

@@ -24,6 +24,7 @@ type Settings struct {
 	Store   store.Policy
 	Door    session.Policy `json:",omitzero"`
 	MaxJobs int
+	Slots   slots.Policy `json:",omitempty"`
 	Users   []messages.BuildUser
 	NoUsers string // why there are none, where there are none
 }
@@ -69,7 +70,7 @@ func (s Settings) Make(k host.Kind, at messages.Address) host.Machine {
 	case kindWorker:
 		return worker.New(s.Goal.StoreDir)
 	case kindSlots:
-		return slots.New(s.MaxJobs)
+		return slots.New(s.MaxJobs, s.Slots)
 	case kindBuildUsers:
 		return buildusers.New(s.Users, s.NoUsers)
 	case kindPathLocks:

@@ -19,7 +19,7 @@ func (p *Builds) makeBoxDirs(b *build) (err error) {
 	if err := unix.Chmod(b.hostTmp(), 0o1777); err != nil {
 		return os.NewSyscallError("chmod", err)
 	}
-	b.places.Store, err = os.MkdirTemp(p.s.Layout.SandboxesDir(), b.path.Name()+"-")
+	b.places.Store, err = p.s.Layout.StageRoot(b.path.Name() + "-")
 	return err
 }
 
@@ -55,7 +55,7 @@ func (p *Builds) root(t sandbox.Tree) (string, error) {
 	if dir, ok := p.roots[text]; ok {
 		return dir, nil
 	}
-	dir, err := os.MkdirTemp(p.s.Layout.SandboxesDir(), "root-")
+	dir, err := p.s.Layout.StageRoot("root-")
 	if err == nil {
 		err = linux.MakeTree(dir, t)
 	}

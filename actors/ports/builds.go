@@ -2,6 +2,7 @@ package ports
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -48,14 +49,22 @@ type build struct {
 	policy  BuildPolicy
 	drv     *derivation.Derivation
 	options derivation.Options
-	inputs  []storepath.Path        // the closure
-	reused  map[storepath.Path]bool // outputs that are valid already and stay as they are
-	// redirected is where the builder makes outputs whose own place is taken: by
-	// a valid path, where there is no sandbox.
-	redirected map[storepath.Path]storepath.Path
+	inputs  []storepath.Path          // the closure
+	replace []storepath.Path          // outputs that are valid already and wrong
+	valid   map[string]storepath.Path // outputs that are valid already, by name
+	reused  map[string]bool           // those of them that stay as they are
+	// redirected is where the builder makes outputs that have no place of their own:
+	// without a path, or where a valid one takes it and there is no sandbox.
+	redirected map[string]storepath.Path
 
 	busy   sync.Mutex // held while it is prepared, finished or discarded
 	runner runner
+	hooks  struct {
+		mu     sync.Mutex // guards what follows
+		ctx    context.Context
+		cancel context.CancelCauseFunc
+		over   bool
+	}
 
 	dir    string       // of the build, under a directory that only the service can enter
 	places linux.Places // of the sandbox; empty without one
@@ -79,6 +88,12 @@ func (p *Builds) Handle(m messages.Message) {
 		p.prepare.run(func() { p.out.Send(m.Build, p.onPrepare(b, m)) })
 	case *messages.FinishBuild:
 		p.finish.run(func() { p.out.Send(m.Build, p.onFinish(m)) })
+	case *messages.EndHooks:
+		if b := p.find(m.Build); b != nil {
+			b.endHooks()
+		}
+	case *messages.InspectPaths:
+		p.finish.run(func() { p.out.Send(m.From, p.inspect(m.Paths)) })
 	case *messages.DiscardBuild:
 		p.finish.run(func() { p.out.Send(cmp.Or(m.From, m.Build), p.onDiscard(m)) })
 	default:
@@ -95,7 +110,7 @@ func (p *Builds) find(id messages.Address) *build {
 
 // add makes a build known, so that one that is given up at once is discarded.
 func (p *Builds) add(m *messages.PrepareBuild) *build {
-	b := &build{id: m.Build, path: m.Drv, mode: m.Mode, user: m.User, start: time.Now()}
+	b := &build{id: m.Build, path: m.Drv, mode: m.Mode, user: m.User, replace: m.Replace, start: time.Now()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.builds[m.Build] = b
@@ -135,6 +150,7 @@ func (p *Builds) onDiscard(m *messages.DiscardBuild) messages.Message {
 	if b == nil {
 		return &messages.BuildDiscarded{}
 	}
+	b.endHooks()
 	p.warn(b.runner.end(), "kill builder")
 	b.busy.Lock()
 	defer b.busy.Unlock()
@@ -187,7 +203,7 @@ func (p *Builds) removeRedirected(b *build) {
 // outputs' places, which nobody may write to afterwards.
 func (p *Builds) removeScratch(b *build) {
 	for _, o := range b.drv.Outputs {
-		if b.reused[o.Path] {
+		if b.reused[o.Name] || o.Path.IsZero() {
 			continue
 		}
 		if valid, err := p.s.DB.Valid(o.Path); err != nil || valid {
@@ -219,7 +235,10 @@ func (p *Builds) warn(err error, what string) {
 // keep moves the build directory out of the service's own, to where the person
 // who asked for it can look at it.
 func (p *Builds) keep(b *build) (string, error) {
-	if b.policy.BuildDir != p.s.Layout.BuildsDir() { // it was chosen by a person
+	if b.policy.BuildDir != p.s.Layout.BuildsDir() || os.Geteuid() != 0 { // who asked can reach it there
+		if err := os.WriteFile(filepath.Join(b.dir, localstore.KeptName), nil, 0o644); err != nil {
+			return "", err
+		}
 		dir := b.dir
 		b.dir = ""
 		return filepath.Join(dir, "build"), os.Chmod(dir, 0o755)

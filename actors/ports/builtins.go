@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"troupe/storage/derivation"
 )
 
 // BuiltinInput is what a builtin builder's process is told, as JSON.
@@ -31,14 +29,12 @@ func (p *Process) builtinInput(b *build) (*os.File, error) {
 	if !b.spec.IsBuiltin() {
 		return nil, nil
 	}
-	in := BuiltinInput{Env: b.drv.Env, Outputs: map[string]string{}, FixedOrImpure: b.drv.IsFixed(), BuiltinPolicy: b.policy.Builtin}
+	in := BuiltinInput{Env: b.drv.Env, Outputs: map[string]string{}, FixedOrImpure: b.drv.HasNetwork(), BuiltinPolicy: b.policy.Builtin}
 	if b.spec.Builder != "builtin:fetchurl" {
 		in.Netrc = nil // nobody else needs passwords
 	}
 	for _, o := range b.drv.Outputs {
-		if o.Kind == derivation.Fixed || o.Kind == derivation.InputAddressed {
-			in.Outputs[o.Name] = p.s.Layout.Dir.Join(o.Path)
-		}
+		in.Outputs[o.Name] = p.s.Layout.Dir.Join(b.place(o))
 	}
 	text, err := json.Marshal(in)
 	if err != nil {

@@ -46,6 +46,14 @@ func (d *Database) Handle(m messages.Message) {
 			defer done()
 			d.out.Send(m.From, d.queryPaths(m))
 		})
+	case *messages.ResolveDerivation:
+		done := d.leases.begin(m.From)
+		d.reads.run(func() {
+			defer done()
+			d.out.Send(m.From, d.resolve(m))
+		})
+	case *messages.RecordRealisations:
+		d.reads.run(func() { d.out.Send(m.From, d.record(m)) })
 	case *messages.KeepPaths:
 		if err := d.leases.add(m.Owner, m.Paths...); err != nil {
 			d.s.Log.Error().Err(err).Str("owner", string(m.Owner)).Msg("keep paths")
@@ -100,6 +108,18 @@ func (d *Database) queryPaths(m *messages.QueryPaths) messages.Message {
 		}
 		if answer.Valid[i] && d.s.DB.Provisional(p) {
 			answer.Provisional = append(answer.Provisional, p)
+		}
+	}
+	if m.Drv.IsZero() {
+		return answer
+	}
+	var err error
+	if answer.Outputs, err = d.realisedOutputs(m.From, m.Drv); err != nil {
+		return &messages.PathsQueried{Error: err.Error()}
+	}
+	for _, o := range answer.Outputs {
+		if d.s.DB.Provisional(o.Path) {
+			answer.Provisional = append(answer.Provisional, o.Path)
 		}
 	}
 	return answer

@@ -44,6 +44,10 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 	} else if err == nil {
 		err = p.install(b, outputs)
 	}
+	answer := &messages.BuildFinished{Outputs: b.outputs(outputs)}
+	if err == nil {
+		err = p.afterBuild(b, answer.Outputs)
+	}
 	if err != nil {
 		var r *rejection
 		if errors.As(err, &r) {
@@ -51,11 +55,25 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 		}
 		return &messages.BuildRejected{Status: messages.MiscFailure, Reason: err.Error()}
 	}
-	answer := &messages.BuildFinished{}
-	for _, o := range b.drv.Outputs {
-		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: o.Path})
-	}
 	return answer
+}
+
+// outputs are where all outputs lie: those that were made, and those that were
+// there before.
+func (b *build) outputs(made []*made) (all []messages.Output) {
+	for _, o := range b.drv.Outputs {
+		at := o.Path
+		if at.IsZero() {
+			at = b.valid[o.Name]
+		}
+		for _, m := range made {
+			if m.Name == o.Name && b.mode != messages.Check {
+				at = m.Path
+			}
+		}
+		all = append(all, messages.Output{Name: o.Name, Path: at})
+	}
+	return all
 }
 
 // take looks at every output: that it is there and nobody else can write to it,
@@ -64,25 +82,37 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 func (p *Builds) take(b *build) ([]*made, error) {
 	candidates := slices.Clone(b.inputs)
 	for _, o := range b.drv.Outputs {
-		candidates = append(candidates, o.Path)
+		candidates = append(candidates, b.named(o).Path)
 	}
 	seen := map[localstore.Inode]struct{}{}
 	var outputs []*made
 	for _, o := range b.drv.Outputs {
-		if b.reused[o.Path] {
+		if b.reused[o.Name] {
 			continue
 		}
-		out := &made{Output: o, real: b.scratch(p.s.Layout, o.Path)}
+		out := &made{Output: b.named(o), real: b.scratch(p.s.Layout, o)}
 		if err := p.examine(b, out, candidates, seen); err != nil {
 			return nil, err
 		}
 		outputs = append(outputs, out)
 	}
 	outputs, err := sortOutputs(p.s.Layout.Dir, b.path, outputs)
+	if err == nil && !b.drv.KnowsOutputs() {
+		err = p.nameByContents(b, outputs, seen)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return outputs, p.checkReferences(b, outputs)
+}
+
+// named is an output with the path by which others refer to it when their
+// contents are scanned.
+func (b *build) named(o derivation.Output) derivation.Output {
+	if o.Path.IsZero() {
+		o.Path = b.place(o)
+	}
+	return o
 }
 
 func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen map[localstore.Inode]struct{}) error {
@@ -97,11 +127,6 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 	if err := localstore.Rewrite(out.real, b.rewrites()); err != nil {
 		return err
 	}
-	if out.Kind == derivation.Fixed {
-		if err := p.checkFixed(b, out); err != nil {
-			return err
-		}
-	}
 	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen}); err != nil {
 		return &rejection{messages.OutputRejected, 0, err}
 	}
@@ -109,15 +134,33 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 		candidates = nil
 	}
 	var err error
-	out.Scanned, err = localstore.Scan(out.real, candidates)
-	return err
+	if out.Scanned, err = localstore.Scan(out.real, candidates); err != nil || out.Kind != derivation.Fixed {
+		return err
+	}
+	if err := p.checkFixedReferences(b, out); err != nil {
+		return err
+	}
+	return p.checkFixed(b, out)
+}
+
+// checkFixedReferences refuses references where a path by its contents can have
+// none, whatever its hash is. The words are Nix's.
+func (p *Builds) checkFixedReferences(b *build, out *made) error {
+	if len(out.References) == 0 || out.Method == storepath.NAR && out.Algorithm == nixhash.SHA256 {
+		return nil
+	}
+	return &rejection{messages.OutputRejected, 0, fmt.Errorf("fixed output derivation '%s' is not allowed to refer to other store paths, but it refers to '%s'.\n"+
+		"You may need to use the 'unsafeDiscardReferences' derivation attribute, see the manual for more details",
+		p.s.Layout.Dir.Join(b.path), p.s.Layout.Dir.Join(out.References[0]))}
 }
 
 // rewrites turn what the builder called its outputs into what they are called.
 func (b *build) rewrites() map[string]string {
 	pairs := map[string]string{}
-	for final, scratch := range b.redirected {
-		pairs[scratch.HashPart()] = final.HashPart()
+	for _, o := range b.drv.Outputs {
+		if scratch, ok := b.redirected[o.Name]; ok && !o.Path.IsZero() {
+			pairs[scratch.HashPart()] = o.Path.HashPart()
+		}
 	}
 	return pairs
 }
@@ -144,9 +187,6 @@ func (p *Builds) checkFixed(b *build, out *made) error {
 func (p *Builds) keepUnexpected(b *build, out *made, got nixhash.Hash) error {
 	path, err := p.s.Layout.Dir.MakeFixed(out.Path.Name(), out.Method, got, nil, false)
 	if err != nil {
-		return err
-	}
-	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID}); err != nil {
 		return err
 	}
 	adder := addition.Adder{Layout: p.s.Layout, DB: p.s.DB}
@@ -220,31 +260,56 @@ func (p *Builds) install(b *build, outputs []*made) error {
 	reg := validity.Registration{Drv: b.path, Outputs: map[string]storepath.Path{}, Build: b.record("")}
 	now := time.Now().Unix()
 	for _, o := range b.drv.Outputs {
-		reg.Outputs[o.Name] = o.Path
+		if !o.Path.IsZero() {
+			reg.Outputs[o.Name] = o.Path
+		}
 	}
 	for _, o := range outputs {
-		if real := p.s.Layout.RealPath(o.Path); o.real != real {
-			if err := localstore.Move(o.real, real); err != nil {
-				return err
-			}
-		}
-		if err := p.s.OptimiserFor(b.policy).Added(p.s.Layout.RealPath(o.Path)); err != nil {
-			return err
-		}
 		info := validity.Info{Path: o.Path, NarHash: o.NarHash, NarSize: o.NarSize,
 			References: o.References, Deriver: b.path, RegistrationTime: now, Ultimate: true, CA: o.contentAddress()}
 		var err error
 		if info.Signatures, err = b.policy.Keys.Sign(p.s.Layout.Dir, info); err != nil {
 			return err
 		}
+		if anew, err := p.putAnew(b, o, info); anew || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if !b.drv.KnowsOutputs() {
+			if err := p.takeIn(b, o, info); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := p.putInPlace(b, o); err != nil {
+			return err
+		}
 		reg.Paths = append(reg.Paths, info)
+	}
+	if !b.drv.KnowsOutputs() && !b.drv.IsImpure() {
+		var err error
+		if reg.Realisations, err = p.s.realisations(b.policy, b.path, b.drv, b.outputs(outputs)); err != nil {
+			return err
+		}
 	}
 	return p.s.DB.RegisterProvisional(reg)
 }
 
+func (p *Builds) putInPlace(b *build, o *made) error {
+	real := p.s.Layout.RealPath(o.Path)
+	if o.real != real {
+		if err := localstore.Move(o.real, real); err != nil {
+			return err
+		}
+	}
+	return p.s.OptimiserFor(b.policy).Added(real)
+}
+
 // contentAddress is how Nix writes that a path follows from its contents.
 func (o *made) contentAddress() string {
-	if o.Kind != derivation.Fixed {
+	if o.Hash.IsZero() {
 		return ""
 	}
 	return storepath.ContentAddress{Method: o.Method, Hash: o.Hash}.String()
@@ -258,11 +323,16 @@ func (b *build) record(failure string) *validity.Build {
 // compare says whether what was built again is what is valid.
 func (p *Builds) compare(b *build, outputs []*made) error {
 	for _, o := range outputs {
-		info, ok, err := p.s.DB.Get(o.Path)
+		before, ok := b.valid[o.Name]
+		if !ok { // only some may have been asked for
+			continue
+		}
+		info, ok, err := p.s.DB.Get(before)
 		if err != nil {
 			return err
 		}
-		if ok && info.NarHash != o.NarHash { // only some may have been asked for
+		if before != o.Path || ok && info.NarHash != o.NarHash {
+			o.Path = before
 			return p.differs(b, o)
 		}
 	}
@@ -273,7 +343,7 @@ func (p *Builds) compare(b *build, outputs []*made) error {
 // beside that.
 func (p *Builds) differs(b *build, o *made) error {
 	text := fmt.Sprintf("derivation '%s' may not be deterministic: output '%s' differs", p.s.Layout.Dir.Join(b.path), p.s.Layout.RealPath(o.Path))
-	if b.policy.KeepFailed {
+	if b.policy.KeepFailed || b.policy.Hooks.Diff != "" {
 		beside := p.s.Layout.RealPath(o.Path) + ".check"
 		if _, err := localstore.Remove(beside); err != nil {
 			return err
@@ -281,6 +351,7 @@ func (p *Builds) differs(b *build, o *made) error {
 		if err := localstore.Move(o.real, beside); err != nil {
 			return err
 		}
+		p.showDifference(b, p.s.Layout.RealPath(o.Path), beside)
 		text += fmt.Sprintf(" from '%s'", beside)
 	}
 	return &rejection{messages.NotDeterministic, 0, errors.New(text)}

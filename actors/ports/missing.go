@@ -79,7 +79,11 @@ func (l *missing) derivation(t messages.Target) error {
 
 // outputsValid looks at the wanted outputs.
 func (l *missing) outputsValid(drv *derivation.Derivation, wanted []string) (bool, error) {
-	for _, o := range drv.Outputs {
+	known, err := l.s.KnownOutputs(drv)
+	if err != nil {
+		return false, err
+	}
+	for _, o := range known {
 		if !slices.Contains(wanted, o.Name) && !slices.Contains(wanted, messages.AllOutputs) {
 			continue
 		}

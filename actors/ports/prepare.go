@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -62,19 +63,19 @@ func (p *Builds) make(b *build, m *messages.PrepareBuild) (err error) {
 // clearOutputs removes what lies at the outputs' places and is not valid: the
 // goal holds their locks.
 func (p *Builds) clearOutputs(b *build, boxed bool) error {
-	b.reused, b.redirected = map[storepath.Path]bool{}, map[storepath.Path]storepath.Path{}
+	if err := p.findValid(b); err != nil {
+		return err
+	}
+	b.reused, b.redirected = map[string]bool{}, map[string]storepath.Path{}
 	for _, o := range b.drv.Outputs {
-		valid, err := p.s.DB.Valid(o.Path)
-		if err != nil {
-			return err
-		}
-		b.reused[o.Path] = valid && b.mode == messages.Normal
-		if valid && !boxed {
-			if b.redirected[o.Path], err = p.otherPlace(b, o.Name); err != nil {
+		at, valid := b.valid[o.Name]
+		b.reused[o.Name] = valid && b.mode != messages.Check && !slices.Contains(b.replace, at)
+		if valid && !boxed || o.Path.IsZero() {
+			if err := p.redirect(b, o.Name); err != nil {
 				return err
 			}
 		}
-		if place := b.place(o.Path); !valid || place != o.Path {
+		if place := b.place(o); !valid || place != o.Path {
 			if _, err := localstore.Remove(p.s.Layout.RealPath(place)); err != nil {
 				return err
 			}
@@ -83,7 +84,34 @@ func (p *Builds) clearOutputs(b *build, boxed bool) error {
 	return nil
 }
 
-// otherPlace is where an output is made whose own place is taken. It is Nix's
+// findValid notes which outputs are valid, and where.
+func (p *Builds) findValid(b *build) error {
+	b.valid = map[string]storepath.Path{}
+	known, err := p.s.KnownOutputs(b.drv)
+	if err != nil {
+		return err
+	}
+	for _, o := range known {
+		valid, err := p.s.DB.Valid(o.Path)
+		if err != nil {
+			return err
+		}
+		if valid {
+			b.valid[o.Name] = o.Path
+		}
+	}
+	return nil
+}
+
+// redirect gives an output another place, which no collector takes for a leftover.
+func (p *Builds) redirect(b *build, output string) (err error) {
+	if b.redirected[output], err = p.otherPlace(b, output); err != nil {
+		return err
+	}
+	return p.s.Roots.Add(string(b.id), b.redirected[output])
+}
+
+// otherPlace is where an output is made that has no place of its own. It is Nix's
 // choice, and nobody else's.
 func (p *Builds) otherPlace(b *build, output string) (storepath.Path, error) {
 	var zero [32]byte
@@ -95,11 +123,11 @@ func (p *Builds) otherPlace(b *build, output string) (storepath.Path, error) {
 }
 
 // place is the store path that the builder knows an output by.
-func (b *build) place(output storepath.Path) storepath.Path {
-	if other, ok := b.redirected[output]; ok {
+func (b *build) place(o derivation.Output) storepath.Path {
+	if other, ok := b.redirected[o.Name]; ok {
 		return other
 	}
-	return output
+	return o.Path
 }
 
 // makeDirs makes the build directory, in one that only the service can enter,
@@ -126,11 +154,11 @@ func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
 func (b *build) hostBuild() string { return filepath.Join(b.dir, "build") }
 
 // scratch is where the builder leaves an output, as the host sees it.
-func (b *build) scratch(l localstore.Layout, output storepath.Path) string {
+func (b *build) scratch(l localstore.Layout, o derivation.Output) string {
 	if b.places.Store == "" {
-		return l.RealPath(b.place(output))
+		return l.RealPath(b.place(o))
 	}
-	return filepath.Join(b.places.Store, output.Base())
+	return filepath.Join(b.places.Store, b.place(o).Base())
 }
 
 // specify makes the builder's view, writes its files and makes its root.
@@ -171,7 +199,7 @@ func (p *Builds) view(b *build, boxed bool) (environment.View, error) {
 	}
 	outputs := map[string]environment.Output{}
 	for _, o := range b.drv.Outputs {
-		outputs[o.Name] = environment.Output{Scratch: b.place(o.Path), Final: o.Path}
+		outputs[o.Name] = environment.Output{Scratch: b.place(o), Final: o.Path}
 	}
 	cores := b.policy.Cores
 	if cores == 0 {
@@ -202,9 +230,15 @@ func (f storeFacts) DerivationOutputs(q storepath.Path) ([]storepath.Path, error
 	if err != nil {
 		return nil, err
 	}
-	paths := make([]storepath.Path, len(drv.Outputs))
-	for i, o := range drv.Outputs {
-		paths[i] = o.Path
+	known, err := f.s.KnownOutputs(drv)
+	if err != nil {
+		return nil, err
+	}
+	paths := make([]storepath.Path, len(known))
+	for i, o := range known {
+		if paths[i] = o.Path; o.Path.IsZero() {
+			return nil, fmt.Errorf("output '%s' of '%s' was not built, so its path is not known", o.Name, f.s.Layout.Dir.Join(q))
+		}
 	}
 	return paths, nil
 }

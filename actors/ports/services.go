@@ -12,6 +12,7 @@ import (
 	"troupe/sandbox"
 	"troupe/sandbox/linux"
 	"troupe/storage/derivation"
+	"troupe/storage/gc"
 	"troupe/storage/localstore"
 	"troupe/storage/signature"
 	"troupe/storage/storepath"
@@ -29,9 +30,12 @@ type Services struct {
 	PolicyOf func(settings string) (BuildPolicy, error)
 	// Optimiser links outputs to equal files, where the policy wants it.
 	Optimiser *localstore.Optimiser
+	// Collector collects garbage for everybody; the tree makes it.
+	Collector *gc.Collector
 	// Given has derivations that are not in the store; nil is none.
-	Given *Given
-	Log   zerolog.Logger
+	Given  *Given
+	Hashes *Hashes
+	Log    zerolog.Logger
 }
 
 // BuildPolicy is what the settings say about how builders run.
@@ -41,11 +45,21 @@ type BuildPolicy struct {
 	BuildDir   string // where build directories are made
 	KeepFailed bool
 	KeepLog    bool
-	LogLines   int                  // of a failed build that its error shows
+	LogLines   int // of a failed build that its error shows
+	Hooks      Hooks
+	Space      SpacePolicy
 	Optimise   bool                 // link files that are equal
 	Keys       signature.SecretKeys // sign what is built
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
+}
+
+// Shared has what there is one of in a process.
+func (s Services) Shared() Services {
+	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}
+	s.Hashes = NewHashes(s.Layout, s.DB)
+	s.Given = &Given{}
+	return s
 }
 
 // OptimiserFor is the one that a policy wants, or nil.
@@ -74,11 +88,23 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (message
 	if err := drv.Supported(); err != nil {
 		return messages.Recipe{}, err
 	}
-	options, err := drv.Options(d.s.Layout.Dir)
-	if err != nil {
+	if err := d.s.mayDepend(p, drv); err != nil {
 		return messages.Recipe{}, err
 	}
-	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), PreferLocal: options.PreferLocalBuild}
+	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), Unknown: !drv.KnowsOutputs(), Impure: drv.IsImpure(), Resolve: drv.MustResolve()}
+	if !r.Resolve { // else it is not this one that is built, and options may have placeholders
+		options, err := drv.Options(d.s.Layout.Dir)
+		if err != nil {
+			return messages.Recipe{}, err
+		}
+		r.PreferLocal = options.PreferLocalBuild
+	}
+	var err error
+	if r.Unknown && !r.Resolve {
+		if r.Locks, err = lockNames(p, drv); err != nil {
+			return messages.Recipe{}, err
+		}
+	}
 	for _, o := range drv.Outputs {
 		r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
 	}

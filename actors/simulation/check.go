@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"troupe/actors/host"
+	"troupe/actors/slots"
 	"troupe/messages"
 )
 
@@ -26,9 +27,23 @@ func (idle) quiet(*World) error           { return nil }
 func (idle) crash(*World) error           { return nil }
 func (idle) end(*World) error             { return nil }
 
-func allCheckers() []checker {
-	return []checker{&slotsChecker{}, &usersChecker{}, &closureChecker{}, &durableChecker{}, &answersChecker{}, newUnwantedChecker(),
-		&reasonsChecker{}, newStarvationChecker(), &buildsChecker{}, &limitsChecker{}, &restChecker{}}
+// checkersFor are all checkers, but that only one policy promises to starve
+// nobody.
+func checkersFor(s Scenario) []checker {
+	all := []checker{&slotsChecker{}, &usersChecker{}, &closureChecker{}, &durableChecker{}, &answersChecker{}, newUnwantedChecker(),
+		&reasonsChecker{}, &ranksChecker{}, &buildsChecker{}, &limitsChecker{}, &restChecker{}, &realisationsChecker{}}
+	if s.Policy == "" || s.Policy == slots.Shares {
+		all = append(all, newStarvationChecker())
+	}
+	return all
+}
+
+// sent is the message of an effect, if it sends one of that type.
+func sent[M messages.Message](e host.Effect) (m M, ok bool) {
+	if s, isSend := e.(host.Send); isSend {
+		m, ok = s.Msg.(M)
+	}
+	return m, ok
 }
 
 // goalsInOrder lists the living goals by their addresses.

@@ -61,8 +61,8 @@ func (w *World) lockReason(at messages.Address, g *goalView) error {
 	if !ok {
 		return nil
 	}
-	for _, o := range d.Outputs {
-		if !w.locks.free(at, o.Path) {
+	for _, p := range d.locks() {
+		if !w.locks.free(at, p) {
 			return nil
 		}
 	}

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"time"
 
+	"troupe/actors/host"
 	"troupe/messages"
 )
 
-// unwantedChecker: a goal that nobody wants is gone soon, with its child.
+// unwantedChecker: a goal that nobody wants is gone soon, with its child; one
+// that somebody wants is not cancelled.
 type unwantedChecker struct {
 	idle
 	since map[messages.Address]time.Duration // when it was seen to be unwanted
@@ -24,6 +26,22 @@ func (*unwantedChecker) name() string { return "unwanted" }
 
 func (c *unwantedChecker) crash(*World) error {
 	c.since = map[messages.Address]time.Duration{}
+	return nil
+}
+
+func (*unwantedChecker) step(w *World, s host.Step) error {
+	var wanted map[messages.Address]bool
+	for _, e := range s.Effects {
+		if _, cancels := sent[*messages.CancelGoal](e); !cancels {
+			continue
+		}
+		if wanted == nil {
+			wanted = w.view.wanted()
+		}
+		if at := e.(host.Send).To; wanted[at] {
+			return fmt.Errorf("%s is cancelled, and somebody wants it", at)
+		}
+	}
 	return nil
 }
 

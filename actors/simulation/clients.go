@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"troupe/messages"
@@ -26,15 +27,18 @@ type client struct {
 }
 
 func newClient(w *World, i int) *client {
-	c := &client{w: w, address: messages.Address(fmt.Sprintf("client/%d", i)), rng: stream(w.Seed, "client", uint64(i)),
+	c := &client{w: w, address: messages.Address(fmt.Sprint(clients, i)), rng: stream(w.Seed, "client", uint64(i)),
 		left: w.Requests, open: map[uint64]*messages.RealiseTargets{}}
 	c.soon()
 	return c
 }
 
+// clients begins the addresses of clients.
+const clients = "client/"
+
 // client finds the client at an address.
 func (w *World) client(at messages.Address) *client {
-	if !strings.HasPrefix(string(at), "client/") {
+	if !strings.HasPrefix(string(at), clients) {
 		return nil
 	}
 	for _, c := range w.clients {
@@ -46,8 +50,21 @@ func (w *World) client(at messages.Address) *client {
 }
 
 func (c *client) soon() {
-	c.w.ev.after(c.while(), "", 0, c.ask)
+	c.later(c.ask)
 }
+
+// later does something after a while, or before that between two steps.
+func (c *client) later(do func()) {
+	if c.w.Hasty {
+		do = sync.OnceFunc(do)
+		c.w.afterSteps(c.rng.IntN(hastySteps), do)
+	}
+	c.w.ev.after(c.while(), "", 0, do)
+}
+
+// hastySteps is how many steps of all machines a hasty client thinks at most: a
+// goal takes some thirty.
+const hastySteps = 150
 
 // while is how long a client thinks: mostly seconds, or hardly any time.
 func (c *client) while() time.Duration {
@@ -80,10 +97,10 @@ func (c *client) ask() {
 		c.soon()
 	}
 	if c.rng.IntN(10) == 0 {
-		c.w.ev.after(c.while(), "", 0, c.askRest)
+		c.later(c.askRest)
 	}
 	if c.rng.IntN(1000) < c.w.Faults[ClientHangsUp] {
-		c.w.ev.after(c.while(), "", 0, c.hangUp)
+		c.later(c.hangUp)
 	}
 }
 
@@ -101,11 +118,13 @@ func (c *client) target() messages.Target {
 	}
 	d := g.Drvs[c.rng.IntN(len(g.Drvs))]
 	if c.rng.IntN(8) == 0 {
-		return messages.Target{Path: d.Outputs[0].Path}
+		if p := d.Outputs[0].Path; !p.IsZero() {
+			return messages.Target{Path: p}
+		}
 	}
 	t := messages.Target{Path: d.Drv, Outputs: d.some(c.rng)}
 	if c.rng.IntN(15) == 0 {
-		t.Mode = messages.Check
+		t.Mode = []messages.Mode{messages.Check, messages.Repair}[c.rng.IntN(2)]
 	}
 	return t
 }
@@ -116,7 +135,7 @@ func (c *client) make(m *messages.RealiseTargets) {
 	c.open[m.Request] = m
 	c.w.send(c.address, messages.Worker, m)
 	if c.rng.IntN(1000) < c.w.Faults[ClientCancels] {
-		c.w.ev.after(c.while(), "", 0, func() { c.cancel(m.Request) })
+		c.later(func() { c.cancel(m.Request) })
 	}
 }
 
@@ -130,6 +149,11 @@ func (c *client) cancel(id uint64) {
 func (c *client) hangUp() {
 	c.gone = true
 	c.left, c.lost = 0, nil
+	if c.w.life > 0 && c.rng.IntN(2) == 0 { // as the door says it of one whose session failed
+		c.open = map[uint64]*messages.RealiseTargets{}
+		c.w.send(c.address, messages.Worker, &messages.ForgetClient{Client: c.address})
+		return
+	}
 	ids := make([]uint64, 0, len(c.open))
 	for id := range c.open {
 		ids = append(ids, id)
@@ -149,6 +173,9 @@ func (c *client) hear(m messages.Message) {
 		return
 	}
 	asked := c.open[a.Request]
+	if asked == nil && c.gone {
+		return // the answer was under way
+	}
 	if asked == nil {
 		c.w.fail("answers", fmt.Sprintf("%s is answered what it did not ask, or twice: %v", c.address, a))
 		return

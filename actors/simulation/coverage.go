@@ -54,12 +54,21 @@ func tables() (all []host.Table) {
 	return all
 }
 
+// happens reports whether anything of a machine is in the world.
+func (c *Coverage) happens(t host.Table) bool {
+	return slices.ContainsFunc(t.Pairs(), func(p host.Pair) bool { return c.seen[p] > 0 })
+}
+
 // Report says what share of the rows was seen, which were not, and what was
-// seen that no table has.
+// seen that no table has. Machines of which nothing was seen are named.
 func (c *Coverage) Report(w io.Writer) {
-	var unseen []string
+	var unseen, absent []string
 	listed := map[host.Pair]bool{}
 	for _, t := range tables() {
+		if !c.happens(t) {
+			absent = append(absent, t.Machine)
+			continue
+		}
 		for _, p := range t.Pairs() {
 			listed[p] = true
 			if c.seen[p] == 0 {
@@ -71,15 +80,22 @@ func (c *Coverage) Report(w io.Writer) {
 	for _, p := range unseen {
 		fmt.Fprintf(w, "  never seen: %s\n", p)
 	}
+	for _, m := range absent {
+		fmt.Fprintf(w, "  not in these worlds: %s\n", m)
+	}
 	for _, p := range c.unlisted(listed) {
 		fmt.Fprintf(w, "  in no table: %s\n", p)
 	}
 }
 
-// Share is the part of the rows that were seen, from 0 to 1.
+// Share is the part of the rows that were seen, from 0 to 1, of the machines of
+// which any was.
 func (c *Coverage) Share() float64 {
 	seen, all := 0, 0
 	for _, t := range tables() {
+		if !c.happens(t) {
+			continue
+		}
 		for _, p := range t.Pairs() {
 			all++
 			if c.seen[p] > 0 {

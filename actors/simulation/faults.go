@@ -36,6 +36,7 @@ const (
 	ClientCancels
 	ClientHangsUp
 	Collection
+	ContentsChange
 	faultCount
 )
 
@@ -57,9 +58,9 @@ var faultTable = [faultCount]struct {
 	NotPrepared:     {"not-prepared", 10, "a build's directories cannot be made"},
 	LeavesProcesses: {"leaves-processes", 100, "a builder without a sandbox leaves processes behind"},
 	LockTaken:       {"lock-taken", 150, "another process holds an output's lock for a while"},
-	LockFails:       {"lock-fails", 5, "a lock file cannot be made"},
-	UserTaken:       {"user-taken", 20, "another process uses a build user"},
-	UserFails:       {"user-fails", 5, "a build user cannot be locked"},
+	LockFails:       {"lock-fails", 10, "a lock file cannot be made"},
+	UserTaken:       {"user-taken", 40, "another process uses a build user"},
+	UserFails:       {"user-fails", 15, "a build user cannot be locked"},
 	UserUnclean:     {"user-unclean", 5, "what runs under a build user cannot be killed"},
 	Unreadable:      {"unreadable", 5, "a derivation cannot be read"},
 	QueryFails:      {"query-fails", 3, "the database cannot be read"},
@@ -71,6 +72,7 @@ var faultTable = [faultCount]struct {
 	ClientCancels:   {"client-cancels", 150, "a client withdraws a request"},
 	ClientHangsUp:   {"client-hangs-up", 80, "a client goes away, and its requests are withdrawn"},
 	Collection:      {"collection", 100, "what nothing roots is deleted"},
+	ContentsChange:  {"contents-change", 400, "what lies at a valid path is found to be another thing"},
 }
 
 func (f Fault) String() string { return faultTable[f].name }
@@ -86,20 +88,25 @@ func Usual() (all Faults) {
 	return all
 }
 
-// ParseFaults reads "all", "none", or a list of NAME, NAME=RATE and -NAME, which
-// changes the usual rates where it has a "-", and otherwise names all there are.
+// ParseFaults reads a list of "all", "none", NAME, NAME=RATE and -NAME, in which
+// later items change what earlier ones say. One that begins with "-" changes the
+// usual rates.
 func ParseFaults(text string) (Faults, error) {
-	switch text {
-	case "", "all":
-		return Usual(), nil
-	case "none":
-		return Faults{}, nil
-	}
 	var rates Faults
-	if strings.HasPrefix(text, "-") {
+	if text == "" || strings.HasPrefix(text, "-") {
 		rates = Usual()
 	}
-	for _, item := range strings.Split(text, ",") {
+	for item := range strings.SplitSeq(text, ",") {
+		switch item {
+		case "all":
+			rates = Usual()
+			continue
+		case "none":
+			rates = Faults{}
+			continue
+		case "":
+			continue
+		}
 		name, rate, given := strings.Cut(strings.TrimPrefix(item, "-"), "=")
 		i := slices.Index(FaultNames(), name)
 		if i < 0 {

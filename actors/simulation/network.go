@@ -9,7 +9,8 @@ import (
 // network has the messages that are under way. Those from one sender to one
 // receiver arrive in their order, and all others in any.
 type network struct {
-	rng    *rand.Rand
+	rng    *rand.Rand       // nil: the senders take turns, in their order
+	slow   messages.Address // takes its messages late
 	routes map[route]*queue
 	busy   []*queue // those with messages
 }
@@ -21,7 +22,9 @@ type queue struct {
 	list []messages.Message
 }
 
-func newNetwork(rng *rand.Rand) *network { return &network{rng: rng, routes: map[route]*queue{}} }
+func newNetwork(rng *rand.Rand, slow messages.Address) *network {
+	return &network{rng: rng, slow: slow, routes: map[route]*queue{}}
+}
 
 func (n *network) send(from, to messages.Address, m messages.Message) {
 	r := route{from, to}
@@ -38,7 +41,13 @@ func (n *network) send(from, to messages.Address, m messages.Message) {
 
 // next takes one of the messages that may arrive now.
 func (n *network) next() (from, to messages.Address, m messages.Message) {
+	if n.rng == nil {
+		return n.inTurn()
+	}
 	i := n.rng.IntN(len(n.busy))
+	for tries := 0; n.busy[i].to == n.slow && tries < patience; tries++ {
+		i = n.rng.IntN(len(n.busy))
+	}
 	q := n.busy[i]
 	m, q.list = q.list[0], q.list[1:]
 	if len(q.list) == 0 {
@@ -49,6 +58,25 @@ func (n *network) next() (from, to messages.Address, m messages.Message) {
 	}
 	return q.from, q.to, m
 }
+
+// inTurn takes a message of the route that has waited the longest.
+func (n *network) inTurn() (from, to messages.Address, m messages.Message) {
+	q := n.busy[0]
+	n.busy = n.busy[1:]
+	m, q.list = q.list[0], q.list[1:]
+	if len(q.list) > 0 {
+		n.busy = append(n.busy, q)
+	} else {
+		delete(n.routes, q.route)
+	}
+	return q.from, q.to, m
+}
+
+// patience is how often another message goes before that of a slow actor.
+const patience = 4
+
+// late reports whether nothing is under way but what a slow actor takes late.
+func (n *network) late() bool { return len(n.busy) == 1 && n.busy[0].to == n.slow }
 
 func (n *network) quiet() bool { return len(n.busy) == 0 }
 

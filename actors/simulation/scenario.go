@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"troupe/actors/host"
+	"troupe/actors/machines"
+	"troupe/actors/slots"
 	"troupe/messages"
 )
 
@@ -25,13 +27,17 @@ type Scenario struct {
 	Clients  int
 	Requests int // a client makes
 	Slots    int
-	Users    int  // build users; 0 is one that all share
-	Rush     bool // clients come and go all at once
-	Boxed    bool // builders cannot leave processes behind
+	Users    int              // build users; 0 is one that all share
+	Rush     bool             // clients come and go all at once
+	Hasty    bool             // they come and go between any two steps
+	Slow     messages.Address // an actor that takes its messages late
+	Boxed    bool             // builders cannot leave processes behind
 	Limits   messages.Limits
 	Faults   Faults
-	Goals    int    // derivations of the random graph
-	Graph    *Graph // nil: one made from the seed
+	Goals    int     // derivations of the random graph
+	Graph    *Graph  // nil: one made from the seed
+	Demand   *Demand // nil: clients do as the seed says
+	Policy   slots.Policy
 }
 
 // Random makes a scenario from a seed, with faults at their usual rates.
@@ -55,6 +61,10 @@ func Random(seed uint64, f Faults) Scenario {
 	s.Rush = rng.IntN(4) == 0
 	if rng.IntN(20) == 0 {
 		s.Slots = 0
+	}
+	s.Hasty = rng.IntN(4) == 0
+	if rng.IntN(3) == 0 {
+		s.Slow = machines.AllFixed[rng.IntN(len(machines.AllFixed))].Address
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import "context"
 // faults, clients, requests and goals. Another seed near by may have to be taken,
 // as with less in it a world goes another way.
 func Shrink(ctx context.Context, f *Failure) *Failure {
+	seed := f.Seed
 	for smaller := true; smaller && ctx.Err() == nil; {
 		smaller = false
 		for _, s := range simpler(f.Scenario) {
@@ -15,6 +16,7 @@ func Shrink(ctx context.Context, f *Failure) *Failure {
 			}
 		}
 	}
+	f.Seed = seed
 	return f
 }
 

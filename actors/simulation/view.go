@@ -1,7 +1,10 @@
 package simulation
 
 import (
+	"cmp"
+	"maps"
 	"strings"
+	"time"
 
 	"troupe/actors/host"
 	"troupe/messages"
@@ -34,6 +37,8 @@ type goalView struct {
 	target  messages.Target
 	waitees map[messages.GoalKey]int // how often each is awaited
 	rank    messages.RankGoal
+	weight  time.Duration // what its build counts on the path of those it awaits
+	leaving bool          // it was told to cancel, or panicked
 }
 
 func newView() *view {
@@ -95,6 +100,8 @@ func (v *view) worker(s host.Step) {
 		if r := v.requests[m.Request]; r != nil {
 			r.withdrawn = true
 		}
+	case *messages.ForgetClient:
+		maps.DeleteFunc(v.requests, func(_ uint64, r *request) bool { return r.Client == m.Client })
 	case *messages.AwaitGoals:
 		v.await(m)
 	case *messages.DropWaitees:
@@ -105,7 +112,7 @@ func (v *view) worker(s host.Step) {
 		v.finished(m)
 	case *messages.ActorFailed:
 		if g := v.goals[m.Actor]; g != nil {
-			g.waitees = map[messages.GoalKey]int{}
+			g.waitees, g.leaving = map[messages.GoalKey]int{}, true
 		}
 	}
 	for _, e := range s.Effects {
@@ -114,7 +121,8 @@ func (v *view) worker(s host.Step) {
 }
 
 func (v *view) await(m *messages.AwaitGoals) {
-	if g := v.goals[m.From]; g != nil {
+	if g := v.goals[m.From]; g != nil && !g.leaving {
+		g.weight = cmp.Or(m.Expected, time.Second)
 		for _, t := range m.Waitees {
 			g.waitees[t.Key()]++
 		}
@@ -152,6 +160,10 @@ func (v *view) workerEffect(e host.Effect) {
 			}
 			v.goals[e.To] = &goalView{target: m.Target, waitees: map[messages.GoalKey]int{}}
 			v.byKey[m.Target.Key()] = e.To
+		case *messages.CancelGoal:
+			if g := v.goals[e.To]; g != nil {
+				g.leaving = true
+			}
 		case *messages.WaiteeDone:
 			if g := v.goals[e.To]; g != nil {
 				k := m.Waitee.Key()

@@ -26,6 +26,7 @@ type World struct {
 	lives  int
 
 	builds  map[messages.Address]*build
+	anew    int // impure outputs that were made
 	users   *users
 	locks   *locks
 	timers  map[timerKey]*event
@@ -34,6 +35,8 @@ type World struct {
 	checkers []checker
 	steps    int
 	dieAt    int // the step at which the service is killed, if that is positive
+	awaited  []awaited
+	checkAt  int // the step before which a quiet world is not looked at again
 	trace    trace
 	coverage *Coverage
 	failure  *Failure
@@ -41,7 +44,8 @@ type World struct {
 
 // Failure is an invariant that did not hold.
 type Failure struct {
-	Scenario  Scenario
+	Seed      uint64   // the seed that was run
+	Scenario  Scenario // in which it failed: a smaller one, once it was shrunk
 	Invariant string
 	Text      string
 	Steps     int
@@ -65,16 +69,11 @@ type Result struct {
 	Failure *Failure      // nil: none
 }
 
-// maxSteps bounds a run: a world that takes more does not come to rest.
-const (
-	maxSteps = 400_000
-	maxTime  = 12 * time.Hour
-)
-
 // Run runs a scenario until nothing is left to happen, or an invariant fails.
 func Run(s Scenario, o Options) Result {
 	w := newWorld(s, o)
 	w.start()
+	maxSteps, maxTime := w.bounds()
 	for w.failure == nil && w.turn() {
 		if w.steps > maxSteps || w.ev.now > maxTime {
 			w.fail("rest", "the world does not come to rest")
@@ -90,19 +89,24 @@ func Run(s Scenario, o Options) Result {
 }
 
 func newWorld(s Scenario, o Options) *World {
-	w := &World{Scenario: s, graph: s.Graph, rng: stream(s.Seed, "world"), net: newNetwork(stream(s.Seed, "order")), ev: newEvents(),
+	w := &World{Scenario: s, graph: s.Graph, rng: stream(s.Seed, "world"), net: newNetwork(stream(s.Seed, "order"), s.Slow), ev: newEvents(),
 		disk: newDisk(), view: newView(), coverage: o.Coverage, timers: map[timerKey]*event{}}
 	if w.graph == nil {
 		w.graph = randomGraph(s)
 	}
 	w.users, w.locks = newUsers(w), newLocks(w)
-	w.checkers = allCheckers()
+	w.checkers = checkersFor(s)
 	if o.Tree {
 		w.engine = newTree(w, o.Journal)
 	} else {
 		w.engine = newPlain(w, o.Journal)
 	}
-	w.disk.stock(w.graph)
+	if s.Demand != nil {
+		w.net.rng = nil
+		w.meeting()
+	} else {
+		w.disk.stock(w.graph.Sources)
+	}
 	if w.hit(ServiceDies) {
 		w.dieAt = 1 + w.rng.IntN(60*len(w.graph.Drvs)*s.Requests)
 	}
@@ -111,10 +115,15 @@ func newWorld(s Scenario, o Options) *World {
 
 // Settings are what the machines of a scenario are made with.
 func Settings(s Scenario) machines.Settings {
+	if s.Demand != nil {
+		m := s.Demand.Settings
+		m.Slots = s.Policy
+		return m
+	}
 	return machines.Settings{
 		Goal:    goal.Policy{StoreDir: "/nix/store", CacheFailure: s.Seed%3 == 0},
 		Store:   store.Policy{Gather: 1 + int(s.Seed%7), Linger: time.Duration(1+s.Seed%5) * time.Second},
-		MaxJobs: s.Slots, Users: buildUsers(s), NoUsers: "there are no build users",
+		MaxJobs: s.Slots, Slots: s.Policy, Users: buildUsers(s), NoUsers: "there are no build users",
 	}
 }
 
@@ -124,6 +133,10 @@ func (w *World) hit(f Fault) bool { return w.Faults[f] > 0 && w.rng.IntN(1000) <
 // start brings the clients, and the service to life.
 func (w *World) start() {
 	w.live()
+	if w.Demand != nil {
+		w.clients = demandClients(w)
+		return
+	}
 	for i := range w.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
@@ -132,43 +145,6 @@ func (w *World) start() {
 	}
 	if w.Faults[Collection] > 0 {
 		w.collectLater()
-	}
-}
-
-// turn lets one message arrive, or the next event happen. It reports false when
-// nothing is left.
-func (w *World) turn() bool {
-	quiet := w.net.quiet()
-	if quiet && w.life > 0 {
-		w.checkQuiet()
-	}
-	switch {
-	case w.failure != nil:
-		return false
-	case quiet && len(w.ev.heap) == 0:
-		return false
-	case quiet, w.ev.near() && w.rng.IntN(16) == 0:
-		w.ev.next()
-		return true
-	}
-	from, to, m := w.net.next()
-	w.arrive(from, to, m)
-	return true
-}
-
-func (w *World) arrive(from, to messages.Address, m messages.Message) {
-	if c := w.client(to); c != nil {
-		c.hear(m)
-		return
-	}
-	if to.IsPort() {
-		w.port(to, m)
-		return
-	}
-	w.engine.deliver(to, m)
-	if w.dieAt > 0 && w.steps >= w.dieAt {
-		w.dieAt = 0
-		w.die()
 	}
 }
 
@@ -197,8 +173,12 @@ func (w *World) port(to messages.Address, m messages.Message) {
 	}
 }
 
-// work does something for the service after a while.
+// work does something for the service after a while. Of a recorded demand the
+// builds' durations have it all.
 func (w *World) work(owner messages.Address, most time.Duration, do func()) *event {
+	if w.Demand != nil {
+		return w.ev.after(time.Microsecond, owner, w.life, do)
+	}
 	return w.ev.after(time.Duration(w.rng.Int64N(int64(most))+1), owner, w.life, do)
 }
 
@@ -267,7 +247,7 @@ func (w *World) check(ask func(checker) error) {
 
 func (w *World) fail(invariant, text string) {
 	if w.failure == nil {
-		w.failure = &Failure{Scenario: w.Scenario, Invariant: invariant, Text: text, Steps: w.steps, At: w.ev.now, Trace: w.trace.lines()}
+		w.failure = &Failure{Seed: w.Seed, Scenario: w.Scenario, Invariant: invariant, Text: text, Steps: w.steps, At: w.ev.now, Trace: w.trace.lines()}
 	}
 }
 

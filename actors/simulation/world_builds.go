@@ -44,6 +44,9 @@ func (w *World) buildsPort(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.PrepareBuild:
 		w.onPrepare(m)
+	case *messages.EndHooks: // there are none
+	case *messages.InspectPaths:
+		w.work(m.From, finishTime, func() { w.send(messages.Builds, m.From, w.inspect(m.Paths)) })
 	case *messages.FinishBuild:
 		w.work(m.Build, finishTime, func() { w.send(messages.Builds, m.Build, w.finishBuild(w.builds[m.Build])) })
 	case *messages.DiscardBuild:
@@ -55,6 +58,20 @@ func (w *World) buildsPort(m messages.Message) {
 	default:
 		panic(fmt.Sprintf("builds: unexpected %v", m))
 	}
+}
+
+// inspect finds now and then that contents have changed.
+func (w *World) inspect(paths []storepath.Path) messages.Message {
+	answer := &messages.PathsInspected{}
+	for _, p := range paths {
+		if w.hit(ContentsChange) {
+			answer.Wrong = append(answer.Wrong, p)
+		}
+	}
+	if w.hit(QueryFails) {
+		answer.Error = "the disk cannot be read"
+	}
+	return answer
 }
 
 // discardBuild ends a build, once its process is dead.
@@ -103,12 +120,22 @@ func (w *World) finishBuild(b *build) messages.Message {
 	case w.hit(OutputRejected):
 		return &messages.BuildRejected{Status: messages.OutputRejected, Reason: "an output is missing"}
 	}
+	answer := &messages.BuildFinished{}
 	for _, o := range b.drv.Outputs {
-		if b.prepare.Mode == messages.Normal && !w.disk.valid(o.Path) {
+		o.Path = w.output(b.drv, o.Name)
+		answer.Outputs = append(answer.Outputs, o)
+		if b.prepare.Mode == messages.Check {
+			continue
+		}
+		w.disk.leases.add(b.address, o.Path)
+		if !w.disk.valid(o.Path) {
 			w.disk.register(o.Path, b.refs)
 		}
+		if b.drv.Unknown && !b.drv.Impure {
+			w.trace1(b.drv.Drv, o)
+		}
 	}
-	return &messages.BuildFinished{Outputs: b.drv.Outputs}
+	return answer
 }
 
 func (w *World) process(m messages.Message) {
@@ -163,7 +190,7 @@ func (w *World) plays(p *process) {
 	}
 	exit := messages.Exit{Wall: d}
 	switch {
-	case w.hit(BuildFails):
+	case w.fails(p.b.drv.Drv), w.hit(BuildFails):
 		exit.Code = 1
 	case w.hit(OutOfMemory):
 		exit.Code, exit.Signal = -1, 9

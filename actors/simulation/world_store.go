@@ -21,6 +21,10 @@ func (w *World) database(m messages.Message) {
 		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.readDerivation(m.Drv)) })
 	case *messages.QueryPaths:
 		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.queryPaths(m)) })
+	case *messages.ResolveDerivation:
+		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.resolve(m)) })
+	case *messages.RecordRealisations:
+		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.record(m)) })
 	case *messages.KeepPaths:
 		w.disk.leases.add(m.Owner, m.Paths...)
 	case *messages.ReleasePaths:
@@ -55,7 +59,7 @@ func (w *World) queryPaths(m *messages.QueryPaths) messages.Message {
 	}
 	a := &messages.PathsQueried{Valid: make([]bool, len(paths)), Failed: make([]bool, len(paths))}
 	for i, p := range paths {
-		if w.isSource(p) && w.hit(SourceMissing) {
+		if w.goesMissing(p) {
 			delete(w.disk.records, p)
 		}
 		w.disk.leases.add(m.From, p)
@@ -65,27 +69,22 @@ func (w *World) queryPaths(m *messages.QueryPaths) messages.Message {
 			a.Provisional = append(a.Provisional, p)
 		}
 	}
+	if m.Drv.IsZero() {
+		return a
+	}
+	a.Outputs = w.realised(m.Drv)
+	for _, o := range a.Outputs {
+		w.disk.leases.add(m.From, o.Path)
+		if !w.disk.records[o.Path].durable {
+			a.Provisional = append(a.Provisional, o.Path)
+		}
+	}
 	return a
 }
 
-// isSource reports whether a path may go missing: one that nobody relies on.
-func (w *World) isSource(p storepath.Path) bool {
-	if w.disk.leases.keeps(p) || w.disk.acked[p] {
-		return false
-	}
-	for _, r := range w.disk.records {
-		for _, ref := range r.refs {
-			if ref == p {
-				return false
-			}
-		}
-	}
-	for _, s := range w.graph.Sources {
-		if s == p {
-			return true
-		}
-	}
-	return false
+// goesMissing draws whether a source goes missing that nobody relies on.
+func (w *World) goesMissing(p storepath.Path) bool {
+	return w.graph.source[p] && w.hit(SourceMissing) && !w.disk.acked[p] && !w.disk.leases.keeps(p) && !w.disk.referred(p)
 }
 
 // commitPaths flushes contents, then writes records, then says so; the service

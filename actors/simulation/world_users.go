@@ -23,6 +23,9 @@ func newUsers(w *World) *users {
 }
 
 func buildUsers(s Scenario) (all []messages.BuildUser) {
+	if s.Demand != nil {
+		return s.Demand.Settings.Users
+	}
 	if s.Users == 0 {
 		return []messages.BuildUser{{UID: 1000, GID: 100, Shared: true}}
 	}

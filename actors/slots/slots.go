@@ -2,6 +2,7 @@
 package slots
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"slices"
@@ -17,6 +18,8 @@ import (
 // by the number of goals.
 type Slots struct {
 	max     int
+	wishes  map[int]int // how many goals there are for clients that want as many slots
+	policy  Policy
 	held    int
 	turn    uint64
 	grants  uint64 // ever
@@ -33,7 +36,7 @@ type entry struct {
 	state    state
 	expected time.Duration
 	local    bool   // may run without slots
-	turn     uint64 // when it was queued: age breaks the last tie
+	turn     uint64 // when it appeared: age breaks the last tie
 	index    int    // place in its client's queue
 }
 
@@ -56,16 +59,20 @@ type client struct {
 }
 
 // New makes the slots of a process; max may be 0.
-func New(max int) *Slots {
-	return &Slots{max: max, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+func New(max int, p Policy) *Slots {
+	p = cmp.Or(p, Shares)
+	if p == Shares && max == 1 {
+		p = inTurn
+	}
+	return &Slots{max: max, wishes: map[int]int{}, policy: p, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
 }
 
 func (s *Slots) String() string {
 	waiting := 0
 	for _, c := range s.order {
-		waiting += len(c.queue)
+		waiting += c.queue.Len()
 	}
-	return fmt.Sprintf("held=%d/%d queued=%d", s.held, s.max, waiting)
+	return fmt.Sprintf("held=%d/%d queued=%d", s.held, s.limit(), waiting)
 }
 
 // Step implements [host.Machine].
@@ -74,7 +81,7 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 	case *messages.RankGoal:
 		s.onRank(m)
 	case *messages.AcquireSlot:
-		if s.max == 0 && !m.PreferLocal {
+		if (s.limit() == 0 || s.entry(m.Goal).rank.Jobs == messages.NoLocalBuilds) && !m.PreferLocal {
 			return []host.Effect{host.Send{To: m.Goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
 		}
 		s.onAcquire(m)
@@ -86,6 +93,7 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 		if e := s.goals[m.Goal]; e != nil {
 			s.become(e, ranked)
 			s.leave(e)
+			s.wish(e, -1)
 			delete(s.goals, m.Goal)
 		}
 	default:
@@ -107,7 +115,9 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 		e.client.held--
 	}
 	s.leave(e)
+	s.wish(e, -1)
 	e.rank = *m
+	s.wish(e, 1)
 	s.join(e, m.Client)
 	switch was {
 	case queued:
@@ -122,8 +132,7 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 	if e.state != ranked {
 		panic(fmt.Sprintf("%v: %s asks for a second slot", s, m.Goal))
 	}
-	s.turn++
-	e.expected, e.local, e.turn = m.Expected, m.PreferLocal, s.turn
+	e.expected, e.local = m.Expected, m.PreferLocal
 	s.become(e, queued)
 }
 
@@ -132,7 +141,8 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 func (s *Slots) entry(goal messages.Address) *entry {
 	e := s.goals[goal]
 	if e == nil {
-		e = &entry{goal: goal}
+		s.turn++
+		e = &entry{goal: goal, turn: s.turn}
 		s.goals[goal] = e
 		s.join(e, "")
 	}
@@ -142,7 +152,7 @@ func (s *Slots) entry(goal messages.Address) *entry {
 func (s *Slots) join(e *entry, name messages.Address) {
 	c := s.clients[name]
 	if c == nil {
-		c = &client{name: name}
+		c = &client{name: name, queue: queue{policy: s.policy}}
 		s.clients[name] = c
 		s.order = append(s.order, c)
 	}
@@ -196,8 +206,28 @@ func (s *Slots) grant() (out []host.Effect) {
 
 // free reports whether e could be granted a slot now.
 func (s *Slots) free(e *entry) bool {
-	if s.max == 0 {
+	if s.limit() == 0 || e.rank.Jobs == messages.NoLocalBuilds {
 		return e.local && s.held == 0
 	}
-	return s.held < s.max
+	return s.held < s.limit()
+}
+
+// limit is how many slots there are: as many as the service has, or as a client
+// that is there wants, if that is more.
+func (s *Slots) limit() int {
+	most := s.max
+	for n := range s.wishes {
+		most = max(most, n)
+	}
+	return most
+}
+
+// wish counts a goal for its client's wish, or no more.
+func (s *Slots) wish(e *entry, by int) {
+	if e.rank.Jobs <= s.max {
+		return
+	}
+	if s.wishes[e.rank.Jobs] += by; s.wishes[e.rank.Jobs] == 0 {
+		delete(s.wishes, e.rank.Jobs)
+	}
 }

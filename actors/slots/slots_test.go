@@ -14,6 +14,12 @@ func TestSlots(t *testing.T) {
 	machinetest.Walk(t, "testdata", func(t *testing.T, d *datadriven.TestData) host.Machine {
 		max := 1
 		d.MaybeScanArgs(t, "max", &max)
-		return slots.New(max)
+		name := string(slots.Shares)
+		d.MaybeScanArgs(t, "policy", &name)
+		policy, err := slots.ParsePolicy(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slots.New(max, policy)
 	})
 }

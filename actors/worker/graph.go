@@ -20,6 +20,7 @@ type entry struct {
 	audience  []uint64 // the requests that it is needed for
 	waitees   []*want  // what it waits for, and has waited for
 	weight    time.Duration
+	epoch     uint64 // the newest request when it was made
 	rank      messages.RankGoal
 	failed    bool // it panicked, and is being cleaned up
 }
@@ -68,7 +69,7 @@ func (x *want) rank() messages.RankGoal {
 		r.Remaining += x.goal.weight
 		return r
 	}
-	return messages.RankGoal{Client: x.request.client, Urgency: x.request.urgency}
+	return messages.RankGoal{Client: x.request.client, Urgency: x.request.urgency, Jobs: x.request.terms.Jobs}
 }
 
 // serve adds an edge, and the goal if it is not there. An edge to a goal that
@@ -102,7 +103,8 @@ func (w *Worker) spawn(x *want) *entry {
 
 // start gives an entry an actor.
 func (w *Worker) start(e *entry, rank messages.RankGoal) {
-	e.actor, e.state = w.address(e.key), running
+	e.actor, e.state, e.epoch = w.address(e.key), running, w.arrivals
+	w.alive[e.epoch]++
 	e.rank = rank
 	e.rank.Goal = e.actor
 	w.actors[e.actor] = e
@@ -174,6 +176,9 @@ func (e *entry) inherit(r messages.RankGoal) bool {
 	rose := false
 	if r.Urgency > e.rank.Urgency {
 		e.rank.Urgency, e.rank.Client, rose = r.Urgency, r.Client, true
+	}
+	if r.Jobs > e.rank.Jobs {
+		e.rank.Jobs, rose = r.Jobs, true
 	}
 	if r.Remaining > e.rank.Remaining {
 		e.rank.Remaining, rose = r.Remaining, true

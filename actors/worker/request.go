@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"troupe/actors/host"
 	"troupe/messages"
@@ -34,14 +35,23 @@ func (w *Worker) onRealise(m *messages.RealiseTargets) {
 	r := &request{id: m.Request, arrival: w.arrivals, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency, terms: m.Terms,
 		results: make([]messages.Result, len(m.Targets)), targets: m.Targets}
 	w.requests[r.id] = r
+	w.alive[r.arrival]++
 	for i, t := range m.Targets {
 		r.wants = append(r.wants, &want{target: t, request: r, index: i})
 	}
 	r.open = len(r.wants)
-	for _, x := range r.wants {
+	for _, x := range r.inOrder() {
 		w.serve(x)
 	}
 	w.settle(r)
+}
+
+// inOrder has the wants by the names of their paths, as Nix begins them: clients
+// give them in the order of their hashes, which means nothing to anybody.
+func (r *request) inOrder() []*want {
+	sorted := slices.Clone(r.wants)
+	slices.SortStableFunc(sorted, func(a, b *want) int { return strings.Compare(a.target.Path.Name(), b.target.Path.Name()) })
+	return sorted
 }
 
 // cancel withdraws what a request still waits for.
@@ -111,9 +121,10 @@ func (w *Worker) retire(e *entry) {
 	}
 	if e.failed {
 		w.out = append(w.out, host.Stop{Actor: e.cleanUp()})
-		return
+	} else {
+		w.out = append(w.out, host.Stop{Actor: e.actor})
 	}
-	w.out = append(w.out, host.Stop{Actor: e.actor})
+	w.ends(e.epoch)
 }
 
 // deliver tells one who waited how it ended. A request that stops at its
@@ -173,17 +184,24 @@ func (w *Worker) answer(r *request, notDurable string) {
 		w.send(messages.Database, &messages.KeepPaths{Owner: r.client, Paths: r.valid()})
 		w.send(r.client, &messages.TargetsRealised{Request: r.id, Results: r.results})
 	}
-	w.send(messages.Database, &messages.EpochsOver{Before: w.oldest()})
+	w.ends(r.arrival)
 }
 
-// oldest is the arrival of the oldest request that is not answered, or of the
-// next to come.
-func (w *Worker) oldest() uint64 {
-	oldest := w.arrivals + 1
-	for _, r := range w.requests {
-		oldest = min(oldest, r.arrival)
+// ends notes that a request, or a goal, of an epoch is over, and tells the
+// database which epochs are. A goal outlives the request that it was made for
+// when others want it, or its end is awaited, and so does what it was told is
+// there.
+func (w *Worker) ends(epoch uint64) {
+	if w.alive[epoch]--; w.alive[epoch] == 0 {
+		delete(w.alive, epoch)
 	}
-	return oldest
+	before := w.oldest
+	for w.oldest <= w.arrivals && w.alive[w.oldest] == 0 {
+		w.oldest++
+	}
+	if w.oldest > before {
+		w.send(messages.Database, &messages.EpochsOver{Before: w.oldest})
+	}
 }
 
 // forget withdraws what a client that is gone has asked for.

@@ -27,6 +27,8 @@ type Worker struct {
 	requests map[uint64]*request
 	named    map[messages.GoalKey]bool // keys whose plain address was used
 	arrivals uint64                    // requests ever
+	alive    map[uint64]int            // by arrival: the requests, and goals made before the next, that are not over
+	oldest   uint64                    // the first arrival of which any is, or the next to come
 	serial   uint64                    // of the newest address that is not plain
 	resting  []messages.Address        // who waits for rest
 	out      []host.Effect             // of the step under way
@@ -41,6 +43,8 @@ func New(dir storepath.Dir) *Worker {
 		requests: map[uint64]*request{},
 		named:    map[messages.GoalKey]bool{},
 		serial:   1,
+		alive:    map[uint64]int{},
+		oldest:   1,
 	}
 }
 

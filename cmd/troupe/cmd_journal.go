@@ -36,10 +36,13 @@ func (c *journalCmd) Run(s *session) (err error) {
 		return err
 	}
 	out := bufio.NewWriter(s.stdout)
-	if err := c.print(out, j, show); err != nil {
-		return errors.Join(out.Flush(), err)
+	err = errors.Join(c.print(out, j, show), out.Flush())
+	var cut *journal.CutError
+	if errors.As(err, &cut) { // as in the journal of any run that was killed
+		fmt.Fprintf(s.stderr, "note: %v\n", cut)
+		return nil
 	}
-	return out.Flush()
+	return err
 }
 
 func (c *journalCmd) list(s *session) error {
@@ -73,7 +76,11 @@ func openJournal(s *session, name string) (*journal.Reader, error) {
 	}
 	for i := len(runs) - 1; i >= 0; i-- {
 		if name == "" || runs[i].Name == name {
-			return journal.Open(runs[i].Files...)
+			j, err := journal.Open(runs[i].Files...)
+			if err != nil {
+				return nil, fmt.Errorf("run %s: %w", runs[i].Name, err)
+			}
+			return j, nil
 		}
 	}
 	if name == "" {

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 
 	"troupe/actors/journal"
 	"troupe/actors/machines"
+	"troupe/actors/slots"
 )
 
 type replayCmd struct {
-	File string `arg:"" optional:"" help:"A journal; - is stdin. Without one, the newest run that the flight recorder has."`
+	Policy string `help:"Meet the recorded demand by this policy instead, in virtual time, and compare: shares, first-come or by-name." placeholder:"NAME"`
+	File   string `arg:"" optional:"" help:"A journal; - is stdin. Without one, the newest run that the flight recorder has."`
 }
 
 func (c *replayCmd) Run(s *session) (err error) {
@@ -19,12 +22,18 @@ func (c *replayCmd) Run(s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	var m machines.Settings
-	if err := json.Unmarshal(j.Header.Settings, &m); err != nil {
-		return fmt.Errorf("the journal's settings: %w", err)
-	}
 	if j.Header.Program != version {
 		fmt.Fprintf(s.stderr, "note: the journal was recorded by version '%s', this is %s\n", j.Header.Program, version)
+	}
+	if c.Policy != "" {
+		return c.comparePolicies(s, j)
+	}
+	var m machines.Settings
+	if err := json.Unmarshal(j.Header.Settings, &m); err != nil {
+		return fmt.Errorf("read the journal's settings: %w", err)
+	}
+	if _, err := slots.ParsePolicy(string(cmp.Or(m.Slots, slots.Shares))); err != nil {
+		return fmt.Errorf("read the journal's settings: %w", err)
 	}
 	found, err := journal.Replay(j, machines.FixedKinds(), m.Make)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 type simulateCmd struct {
 	Seeds    string `help:"Seeds to run: N, or A..B." default:"1..1000"`
-	Faults   string `help:"all, none, a list of NAME or NAME=RATE (out of a thousand), or -NAME to leave one out of all." default:"all"`
+	Faults   string `help:"A list of all, none, NAME, NAME=RATE (out of a thousand) and -NAME; --faults=-NAME leaves one out of all." default:"all"`
 	Clients  int    `help:"Clients; otherwise the seed says." placeholder:"N"`
 	Graph    string `help:"What the clients build: a .drv file whose inputs lie beside it, or a directory or tar archive of them; otherwise the seed says." placeholder:"FILE"`
 	Failures int    `help:"How many failures are looked for." default:"1"`
@@ -37,7 +37,7 @@ func (c *simulateCmd) Run(s *session) error {
 		float64(found.Runs)/found.Elapsed.Seconds(), float64(found.Steps)/found.Elapsed.Seconds())
 	found.Coverage.Report(s.stdout)
 	for _, f := range found.Failures {
-		fmt.Fprintf(s.stdout, "\n%v\nafter %d steps, at %v: %v\n", f.Scenario, f.Steps, f.At, f)
+		fmt.Fprintf(s.stdout, "\nseed %d fails; made smaller:\n%v\nafter %d steps, at %v: %v\n", f.Seed, f.Scenario, f.Steps, f.At, f)
 		for _, line := range f.Trace {
 			fmt.Fprintf(s.stdout, "  %s\n", line)
 		}
@@ -154,7 +154,7 @@ func (g *graphReader) take(name string, data []byte) {
 		g.fail(err)
 		return
 	}
-	if d.Supported() != nil {
+	if d.Supported() != nil || !d.KnowsOutputs() || d.MustResolve() {
 		return // what depends on it finds that it cannot be read, as in a store
 	}
 	g.recipes = append(g.recipes, recipeOf(p, d))

@@ -14,8 +14,8 @@ import (
 
 // TestKill kills the service with -9 at random moments under load, and looks
 // each time at what is left: all that was acknowledged is valid, all that is
-// valid is whole and has its closure, and whoever comes next cleans up and gets
-// everything done.
+// valid is whole and has its closure, whoever comes next cleans up and gets
+// everything done, and what was recorded replays up to where it is cut.
 //
 // TROUPE_KILLS is how often (a soak is 1000), TROUPE_SEED what the moments are
 // chosen from; the seed of a run is logged. As root and as an ordinary user.
@@ -95,6 +95,7 @@ func (k *killer) graph() (kills int) {
 		if k.strike(k.some(g, dir)) {
 			kills++
 		}
+		k.lookAtJournal()
 		k.look()
 	}
 	k.complete(g, salt)

@@ -44,6 +44,14 @@ func (k *killer) look() map[string]bool {
 	return valid
 }
 
+// lookAtJournal lets the decisions of the newest run be made again.
+func (k *killer) lookAtJournal() {
+	k.t.Helper()
+	if len(namesIn(flightDir(k.layout()))) > 0 {
+		k.want(0, "replay")
+	}
+}
+
 // lookForRest reports what a run that ended well has not cleaned up.
 func (k *killer) lookForRest(salt string) {
 	k.t.Helper()

@@ -2,12 +2,10 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 
+	"troupe/actors/ports"
 	"troupe/messages"
-	"troupe/storage/derivation"
 	"troupe/storage/storepath"
 )
 
@@ -34,73 +32,28 @@ func validPaths(t messages.Target, r messages.Result) (paths []storepath.Path) {
 
 // dryRun says what would be built, in the order in which it could be.
 func dryRun(s *session, st *openedStore, wanted []messages.Target) error {
-	d := dry{s: s, st: st, seen: map[storepath.Path]bool{}}
-	for _, t := range wanted {
-		if err := d.visit(t); err != nil {
-			return err
-		}
+	services := ports.Services{Layout: s.location, DB: st.db, Hashes: ports.NewHashes(s.location, st.db)}
+	m, err := services.Missing(wanted, st.db.Valid)
+	if err != nil {
+		return err
 	}
-	if len(d.build) > 0 {
-		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(d.build))
+	return tellMissing(s, m.Build, m.Unknown)
+}
+
+// tellMissing says what would be built, and what cannot be had.
+func tellMissing(s *session, build, unknown []storepath.Path) error {
+	if len(build) > 0 {
+		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(build))
 	}
-	for _, p := range d.build {
+	for _, p := range build {
 		fmt.Fprintf(s.stderr, "  %s\n", s.location.Dir.Join(p))
 	}
-	if len(d.unknown) > 0 {
-		return fmt.Errorf("path '%s' does not exist and cannot be created", strings.Join(d.unknown, "', '"))
+	if len(unknown) > 0 {
+		names := make([]string, len(unknown))
+		for i, p := range unknown {
+			names[i] = s.location.Dir.Join(p)
+		}
+		return fmt.Errorf("path %s does not exist and cannot be created", quoteAll(names))
 	}
 	return nil
-}
-
-type dry struct {
-	s       *session
-	st      *openedStore
-	seen    map[storepath.Path]bool
-	build   []storepath.Path
-	unknown []string
-}
-
-func (d *dry) visit(t messages.Target) error {
-	if !t.IsBuild() {
-		valid, err := d.st.db.Valid(t.Path)
-		if err == nil && !valid {
-			d.unknown = append(d.unknown, d.s.location.Dir.Join(t.Path))
-		}
-		return err
-	}
-	if d.seen[t.Path] {
-		return nil
-	}
-	data, err := os.ReadFile(d.s.location.RealPath(t.Path))
-	if err != nil {
-		return err
-	}
-	drv, err := derivation.Parse(d.s.location.Dir, strings.TrimSuffix(t.Path.Name(), ".drv"), data)
-	if err != nil {
-		return err
-	}
-	there, err := d.allValid(drv, t)
-	if err != nil || there {
-		return err
-	}
-	d.seen[t.Path] = true
-	for _, in := range drv.Inputs {
-		if err := d.visit(messages.Target{Path: in.Path, Outputs: in.Outputs}); err != nil {
-			return err
-		}
-	}
-	d.build = append(d.build, t.Path)
-	return nil
-}
-
-func (d *dry) allValid(drv *derivation.Derivation, t messages.Target) (bool, error) {
-	for _, o := range drv.Outputs {
-		if !slices.Contains(t.Outputs, messages.AllOutputs) && !slices.Contains(t.Outputs, o.Name) {
-			continue
-		}
-		if valid, err := d.st.db.Valid(o.Path); err != nil || !valid {
-			return false, err
-		}
-	}
-	return true, nil
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 
 	"troupe/actors/ports"
 	"troupe/cmd/troupe/config"
 	"troupe/sandbox"
+	"troupe/storage/gc"
 	"troupe/storage/signature"
 )
 
@@ -17,6 +19,7 @@ type policies struct {
 	location location
 	userns   bool
 	own      []sandbox.HostPath
+	remote   string // how programs of Nix reach this process; "" if they cannot
 	now      atomic.Pointer[current]
 }
 
@@ -38,6 +41,12 @@ func (p *policies) set(c config.Settings) error {
 func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	policy := ports.BuildPolicy{Sandbox: sandboxPolicy(c, p.location, p.userns), Cores: c.Cores, BuildDir: buildDir(c, p.location),
 		KeepFailed: c.KeepFailed, KeepLog: c.KeepBuildLog, LogLines: int(c.LogLines), HostEnv: hostEnv(c)}
+	policy.Hooks = ports.Hooks{PostBuild: c.PostBuildHook, Remote: p.remote, Config: os.Getenv("NIX_CONFIG")}
+	if c.RunDiffHook {
+		policy.Hooks.Diff = c.DiffHook
+	}
+	policy.Space = ports.SpacePolicy{Limits: gc.Limits{Min: c.MinFree, Max: c.MaxFree}, Every: c.MinFreeCheckInterval,
+		KeepDerivations: c.KeepDerivations, KeepOutputs: c.KeepOutputs}
 	policy.Sandbox.Own, policy.Optimise = p.own, c.AutoOptimiseStore
 	var err error
 	if policy.Keys, err = signature.ReadSecretKeys(c.SecretKeyFiles); err != nil {
@@ -61,5 +70,7 @@ func (p *policies) of(changes string) (ports.BuildPolicy, error) {
 			return ports.BuildPolicy{}, fmt.Errorf("the client's settings: %w", err)
 		}
 	}
-	return p.make(c)
+	policy, err := p.make(c)
+	policy.Hooks.Config = os.Getenv("NIX_CONFIG") + "\n" + changes
+	return policy, err
 }

@@ -28,8 +28,8 @@ const (
 )
 
 // treeSettings turns settings into what the tree decides by, and what its ports
-// do.
-func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors.Settings, *policies, error) {
+// do. Remote is how programs of Nix reach this process, or "".
+func treeSettings(s *session, st *openedStore, launcher *linux.Launcher, remote string) (actors.Settings, *policies, error) {
 	c := s.settings
 	userns, err := launcher.HasUserNamespaces()
 	if err != nil {
@@ -47,8 +47,8 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher) (actors
 	if err != nil {
 		return actors.Settings{}, nil, err
 	}
-	p := &policies{location: s.location, userns: userns, own: own}
-	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Optimiser: st.optimiser, Given: &ports.Given{}, PolicyOf: p.of}
+	p := &policies{location: s.location, remote: remote, userns: userns, own: own}
+	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Optimiser: st.optimiser, PolicyOf: p.of}
 	return a, p, p.set(c)
 }
 

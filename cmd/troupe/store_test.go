@@ -15,7 +15,6 @@ import (
 
 	"troupe/storage/derivation"
 	"troupe/storage/localstore"
-	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
 
@@ -28,7 +27,7 @@ type testStore struct {
 	flags   []string
 	busybox storepath.Path
 
-	modulo map[storepath.Path]nixhash.Hash // of the derivations written so far
+	modulo map[storepath.Path]derivation.ModuloHash // of the derivations written so far
 }
 
 const storeDir storepath.Dir = "/nix/store"
@@ -58,7 +57,7 @@ func newTestStore(t *testing.T, work, root string, flags ...string) *testStore {
 		t.Fatal(err)
 	}
 	env := append(os.Environ(), "HOME="+work, "XDG_DATA_HOME="+work, "XDG_CONFIG_HOME="+work, "NIX_CONF_DIR="+work, "TMPDIR="+tmp)
-	return &testStore{t: t, root: root, state: "/nix/var/nix", env: append(env, "NIX_STATE_DIR=/nix/var/nix"), flags: flags, modulo: map[storepath.Path]nixhash.Hash{}}
+	return &testStore{t: t, root: root, state: "/nix/var/nix", env: append(env, "NIX_STATE_DIR=/nix/var/nix"), flags: flags, modulo: map[storepath.Path]derivation.ModuloHash{}}
 }
 
 func (s *testStore) layout() location {
@@ -164,7 +163,7 @@ func (s *testStore) write(dir string, r *recipe) *recipe {
 // place computes where outputs and derivation will be.
 func (s *testStore) place(d *derivation.Derivation, r *recipe) {
 	s.t.Helper()
-	inputs := func(p storepath.Path) (nixhash.Hash, error) { return s.modulo[p], nil }
+	inputs := func(p storepath.Path) (derivation.ModuloHash, error) { return s.modulo[p], nil }
 	paths, err := d.OutputPaths(storeDir, inputs)
 	if err != nil {
 		s.t.Fatal(err)

@@ -27,8 +27,23 @@ func clientTerms(own config.Settings, set *workerproto.SetOptions, trusted bool)
 	for _, name := range slices.Sorted(maps.Keys(set.Overrides)) {
 		t.override(name, set.Overrides[name])
 	}
-	return messages.Terms{Limits: limits(t.now), Settings: t.text()}, t.warnings
+	return messages.Terms{Limits: limits(t.now), Jobs: jobs(own, set, trusted), Settings: t.text()}, t.warnings
 }
+
+// jobs is how many builds a client wants at a time. There is one number for all,
+// which those who are trusted may raise while they are there.
+func jobs(own config.Settings, set *workerproto.SetOptions, trusted bool) int {
+	switch n := set.MaxBuildJobs; {
+	case n == 0 && own.MaxJobs > 0:
+		return messages.NoLocalBuilds
+	case trusted && n > uint64(own.MaxJobs):
+		return int(min(n, maxClientJobs))
+	}
+	return 0
+}
+
+// maxClientJobs bounds what a client can want.
+const maxClientJobs = 10_000
 
 type termsReader struct {
 	own, now config.Settings

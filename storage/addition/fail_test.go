@@ -173,7 +173,7 @@ func TestAddToFullDisk(t *testing.T) {
 	tree := sampleTree(t)
 	must(t, os.WriteFile(tree+"/large", make([]byte, 1<<20), 0o644))
 	sent := archiveOf(t, tree)
-	for _, small := range []string{"size=256k", "size=900k", "size=8m,nr_inodes=14", "size=8m,nr_inodes=16", "size=8m,nr_inodes=18"} {
+	for _, small := range []string{"size=256k", "size=900k", "size=8m,nr_inodes=19", "size=8m,nr_inodes=21", "size=8m,nr_inodes=23"} {
 		disk := tempDir(t)
 		must(t, unix.Mount("none", disk, "tmpfs", 0, small))
 		t.Cleanup(func() { must(t, unix.Unmount(disk, unix.MNT_DETACH)) })

@@ -35,7 +35,7 @@ func (a *Adder) add(ctx context.Context, p storepath.Path, refs []storepath.Path
 // staged gives write a place in a directory of its own, of which nothing is
 // left afterwards.
 func (a *Adder) staged(write func(place string) error) (err error) {
-	stage, err := os.MkdirTemp(a.Layout.StagingDir(), "add-")
+	stage, err := a.Layout.Stage("add-")
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (a *Adder) settle(ctx context.Context, place string, info validity.Info, re
 			return err
 		}
 		if valid {
-			return a.replace(place, info)
+			return a.Replace(place, info)
 		}
 		return a.install(place, info, validity.Registration{})
 	})
@@ -141,9 +141,9 @@ func (a *Adder) install(staged string, info validity.Info, reg validity.Registra
 	return err
 }
 
-// replace puts what is staged in the place of what is valid, which is never
-// missing from there unless its contents were.
-func (a *Adder) replace(staged string, info validity.Info) error {
+// Replace puts what is staged in the place of what is valid, which is never
+// missing from there unless its contents were. The caller has the path's lock.
+func (a *Adder) Replace(staged string, info validity.Info) error {
 	if info.Path.IsDerivation() {
 		if _, err := a.checkDerivation(info.Path, staged); err != nil {
 			return err

@@ -68,8 +68,9 @@ type Cache struct {
 	name  string // in Answers
 	keys  []Signer
 
-	describing chan struct{} // holds a token while somebody reads or changes described
-	described  *Description
+	describing  chan struct{} // holds a token while somebody reads or changes described
+	described   *Description
+	describedAt time.Time
 
 	present sync.Map // hash parts of paths that an upload may refer to
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"troupe/storage/storepath"
 )
@@ -47,6 +48,9 @@ func parseDescription(text []byte) (Description, error) {
 	return d, nil
 }
 
+// describeAgain is how long a process does without looking.
+const describeAgain = time.Hour
+
 // Describe asks the cache what it is, or remembers it. It refuses a cache for another store directory, and what is
 // not a cache.
 func (c *Cache) Describe(ctx context.Context) (Description, error) {
@@ -56,12 +60,12 @@ func (c *Cache) Describe(ctx context.Context) (Description, error) {
 	case <-ctx.Done():
 		return Description{}, context.Cause(ctx)
 	}
-	if c.described != nil {
+	if c.described != nil && time.Since(c.describedAt) < describeAgain {
 		return *c.described, nil
 	}
 	d, err := c.describe(ctx)
 	if err == nil {
-		c.described = &d
+		c.described, c.describedAt = &d, time.Now()
 	}
 	return d, err
 }

@@ -134,7 +134,7 @@ func TestUnpackRefuses(t *testing.T) {
 		{"a zstd window of 8 GiB", "zstd", "\x28\xb5\x2f\xfd\x00\xb8\x00\x00\x00", "window size exceeded"},
 		{"an xz window of 4 GiB", "xz", "\xfd\x37\x7a\x58\x5a\x00\x00\x01\x69\x22\xde\x36\x02\x00\x21\x01\x28\x00\x00\x00\xe6\xa0\x11\xb3\x01\x00\x00\x78\x00", "dictionary size exceeds max"},
 		{"nothing", "xz", "", "truncated"},
-		{"a program that is not there", "lrzip", "x", "unpack with 'lrzip'"},
+		{"an unknown method", "rar", "x", "unknown compression method 'rar'"},
 		{"a program that fails", "lz4", "not lz4", "unpack with 'lz4'"},
 	} {
 		r, err := new(unpackers).unpack(context.Background(), c.method, strings.NewReader(c.packed))
@@ -147,6 +147,34 @@ func TestUnpackRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.name, err, c.want)
 		}
+	}
+}
+
+// A program's output is the stream, and what keeps it from running is said.
+func TestPrograms(t *testing.T) {
+	const packed = "\x5d\x00\x00\x80\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00\x30\x82\x9c\xff\xff\xff\xff\xf0\x00\x00\x00"
+	r, err := new(unpackers).unpack(context.Background(), "lzma", strings.NewReader(packed))
+	if err != nil {
+		missing(t, "xz: "+err.Error())
+	}
+	text, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil || string(text) != "a\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if _, err := runUnpacker(context.Background(), []string{"no-such-program"}, nil); err == nil || !strings.Contains(err.Error(), "unpack with 'no-such-program'") {
+		t.Errorf("%v", err)
+	}
+	// Who closes early does not wait for what does not come.
+	never, end := io.Pipe()
+	defer end.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { <-ctx.Done(); never.CloseWithError(ctx.Err()) }()
+	r, err = runUnpacker(ctx, []string{"cat"}, never)
+	must(t, err)
+	cancel()
+	must(t, r.Close())
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Errorf("after Close: %d, %v", n, err)
 	}
 }
 

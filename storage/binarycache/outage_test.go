@@ -20,7 +20,7 @@ func TestOutage(t *testing.T) {
 	s := newSample(t, "xz", false)
 	through(t, s, nil, func(t *testing.T, c *Cache, p *proxy) {
 		p.files = below(p.files)
-		p.down = true
+		p.fall(true)
 		if _, err := get(c, s); !is(err, Transient) || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("the first: %v", err)
 		}
@@ -60,7 +60,7 @@ func TestOutage(t *testing.T) {
 		if again.State != Open || again.Since != status.Since || time.Until(again.Until) != 2*firstOpen {
 			t.Errorf("after the probe it is %+v", again)
 		}
-		p.down = false
+		p.fall(false)
 		time.Sleep(time.Until(again.Until))
 		if archive, err := get(c, s); err != nil || !bytes.Equal(archive, s.archive) {
 			t.Errorf("when it is back: %v", err)
@@ -125,8 +125,9 @@ func TestServerSaysWhen(t *testing.T) {
 		if _, err := get(c, s); err != nil {
 			t.Error(err)
 		}
+		_, times := p.requests()
 		for i := range 2 {
-			if pause := p.times[i+1] - p.times[i]; pause < 7*time.Second || pause > 9*time.Second {
+			if pause := times[i+1] - times[i]; pause < 7*time.Second || pause > 9*time.Second {
 				t.Errorf("pause %d is %v", i+1, pause)
 			}
 		}
@@ -167,7 +168,8 @@ func TestAbsent(t *testing.T) {
 		if _, found, err := c.Log(context.Background(), s.info.Path); found || err != nil {
 			t.Errorf("a log: %v, %v", found, err)
 		}
-		if got := strings.Join(p.asked, "; "); got != "GET cache.example/x/nix-cache-info with password; "+
+		asked, _ := p.requests()
+		if got := strings.Join(asked, "; "); got != "GET cache.example/x/nix-cache-info with password; "+
 			"GET cache.example/x/rp73i1spasx5z3qd460yvwmy6gbdqc4d.narinfo with password; GET cache.example/x/log/"+s.info.Path.Base()+" with password" {
 			t.Errorf("asked %s", got)
 		}
@@ -212,9 +214,11 @@ func TestBounds(t *testing.T) {
 		if open := len(nars); open != 6 {
 			t.Errorf("%d NARs are open", open)
 		}
+		p.mu.Lock()
 		if p.most != 8 {
 			t.Errorf("%d requests were under way at once", p.most)
 		}
+		p.mu.Unlock()
 		cancel()
 		for range cap(nars) {
 			if r := <-nars; r != nil {
@@ -248,11 +252,12 @@ func TestUploadThroughFaults(t *testing.T) {
 		if archive, err := get(c, s); err != nil || !bytes.Equal(archive, s.archive) {
 			t.Errorf("it reads as %d bytes, %v", len(archive), err)
 		}
-		before := len(p.asked)
+		before, _ := p.requests()
 		if _, err := c.Upload(context.Background(), info, nil); err != nil {
 			t.Errorf("again: %v", err)
 		}
-		for _, line := range p.asked[before:] {
+		after, _ := p.requests()
+		for _, line := range after[len(before):] {
 			if strings.HasPrefix(line, "PUT ") {
 				t.Errorf("sent again: %s", line)
 			}

@@ -15,7 +15,6 @@ var programs = map[string][]string{
 	"lz4":      {"lz4", "-dc"},
 	"lzma":     {"xz", "--format=lzma", "-dc"},
 	"lzop":     {"lzop", "-dc"},
-	"lrzip":    {"lrzip", "-dq", "-o", "-"},
 	"compress": {"gzip", "-dc"},
 }
 

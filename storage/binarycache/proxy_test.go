@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -113,6 +114,20 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.faults == nil || !p.faults(w, r, n) {
 		p.files.ServeHTTP(w, r)
 	}
+}
+
+// requests are those that came so far, and when.
+func (p *proxy) requests() (asked []string, times []time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.asked), slices.Clone(p.times)
+}
+
+// fall refuses connections, or takes them again.
+func (p *proxy) fall(down bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = down
 }
 
 func (p *proxy) Accept() (net.Conn, error) {

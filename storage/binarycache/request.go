@@ -24,7 +24,7 @@ func take(ctx context.Context, bound chan struct{}) error {
 
 // request tries until it succeeds, fails for good, or the attempts are used up. It holds one of the place's tokens
 // while it tries, and none in the pauses.
-func (c *Cache) request(ctx context.Context, file string, try func() error) error {
+func (c *Cache) request(ctx context.Context, what verb, file string, try func() error) error {
 	for attempt := uint(1); ; attempt++ {
 		err := c.attempt(ctx, try)
 		switch {
@@ -36,7 +36,7 @@ func (c *Cache) request(ctx context.Context, file string, try func() error) erro
 			return err
 		}
 		if classOf(err) != Transient || attempt >= c.pool.settings.Attempts || c.Status().State == Open {
-			return c.explain(file, err)
+			return c.explain(what, file, err)
 		}
 		if err := c.pause(ctx, attempt, err); err != nil {
 			return err
@@ -74,13 +74,21 @@ func (c *Cache) pause(ctx context.Context, attempt uint, err error) error {
 	}
 }
 
+// verb is what a request does to a file.
+type verb string
+
+const (
+	download verb = "download"
+	upload   verb = "upload"
+)
+
 // explain makes an error of a file into one of the cache.
-func (c *Cache) explain(file string, err error) error {
+func (c *Cache) explain(what verb, file string, err error) error {
 	var e *Error
 	if errors.As(err, &e) {
 		return err
 	}
-	return c.fail(classOf(err), fmt.Errorf("unable to download '%s': %w", c.show(file), err))
+	return c.fail(classOf(err), fmt.Errorf("unable to %s '%s': %w", what, c.show(file), err))
 }
 
 // soon ends an attempt to get a small file, of which a server that is well has sent the last byte long before.
@@ -92,7 +100,7 @@ const answerTimeout = 30 * time.Second
 
 // text reads a small file; there being none is errAbsent.
 func (c *Cache) text(ctx context.Context, file string) (text []byte, err error) {
-	err = c.request(ctx, file, func() error {
+	err = c.request(ctx, download, file, func() error {
 		ctx, cancel := soon(ctx)
 		defer cancel()
 		f, err := c.place.files.get(ctx, file, 0)
@@ -131,7 +139,7 @@ func (f *content) decoded(u *unpackers) (io.ReadCloser, error) {
 // open opens a text of any length.
 func (c *Cache) open(ctx context.Context, file string) (io.ReadCloser, error) {
 	var s *stream
-	err := c.request(ctx, file, func() error {
+	err := c.request(ctx, download, file, func() error {
 		f, err := c.place.files.get(ctx, file, 0)
 		if err != nil {
 			return err
@@ -158,7 +166,7 @@ type stream struct {
 func (s *stream) Close() error { return errors.Join(s.ReadCloser.Close(), s.under.Close()) }
 
 func (c *Cache) has(ctx context.Context, file string) (there bool, err error) {
-	err = c.request(ctx, file, func() (err error) {
+	err = c.request(ctx, download, file, func() (err error) {
 		ctx, cancel := soon(ctx)
 		defer cancel()
 		there, err = c.place.files.has(ctx, file)
@@ -168,12 +176,7 @@ func (c *Cache) has(ctx context.Context, file string) (there bool, err error) {
 }
 
 func (c *Cache) put(ctx context.Context, file, kind string, b body) error {
-	err := c.request(ctx, file, func() error { return c.place.files.put(ctx, file, kind, b) })
-	var e *Error
-	if err != nil && ctx.Err() == nil && errors.As(err, &e) {
-		err = c.fail(e.Class, fmt.Errorf("while uploading to binary cache at '%s': %w", c, e.Err))
-	}
-	return err
+	return c.request(ctx, upload, file, func() error { return c.place.files.put(ctx, file, kind, b) })
 }
 
 func (c *Cache) putText(ctx context.Context, file, kind string, text []byte) error {

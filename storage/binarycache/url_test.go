@@ -1,14 +1,17 @@
 package binarycache
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 func TestParseURL(t *testing.T) {
@@ -34,7 +37,7 @@ func TestParseURL(t *testing.T) {
 		if got.URL = nil; want.Compression == "" {
 			want.Compression, want.CompressionLevel = "xz", -1
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("%s:\n%s", text, diff)
 		}
 	}
@@ -101,6 +104,60 @@ func TestDescribe(t *testing.T) {
 		}
 		if got != c.want && (err == nil || !strings.Contains(got, c.want)) {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// Whatever name is let through stays in the directory, and on the server below the cache's path.
+func FuzzCheckName(f *testing.F) {
+	for _, name := range []string{"nar/x.nar.xz", "nar/x.nar?hash=abc", "..", "/etc", "http://x/y", "a/%2e%2e/b", "//x/y", "a\\b", "a#b", "%2f..", "x:y"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if checkName(name) != nil {
+			return
+		}
+		if !filepath.IsLocal(name) {
+			t.Errorf("%q leaves the directory", name)
+		}
+		u, err := url.Parse("http://cache.example/x/" + name)
+		if err != nil {
+			return // it is never sent
+		}
+		if u.Host != "cache.example" || !strings.HasPrefix(path.Clean(u.Path), "/x/") || u.User != nil {
+			t.Errorf("%q leads to %v", name, u)
+		}
+	})
+}
+
+func FuzzDescription(f *testing.F) {
+	f.Add("StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 40\n")
+	f.Add("x\nPriority:-1")
+	f.Fuzz(func(t *testing.T, text string) {
+		d, err := parseDescription([]byte(text))
+		if err != nil {
+			return
+		}
+		again, err := parseDescription(fmt.Appendf(nil, "StoreDir: %s\nWantMassQuery: %d\nPriority: %d\n", cmp.Or(d.StoreDir, "/nix/store"),
+			map[bool]int{true: 1}[d.WantMassQuery], d.Priority))
+		d.StoreDir = cmp.Or(d.StoreDir, "/nix/store")
+		if err != nil || again != d {
+			t.Errorf("%q reads as %+v, and that as %+v, %v", text, d, again, err)
+		}
+	})
+}
+
+func TestParseRange(t *testing.T) {
+	for text, want := range map[string]string{
+		"bytes 10-19/20": "10 20", "bytes 10-19/*": "10 -1", "bytes -1-2/3": "", "bytes */20": "", "": "", "bytes 9223372036854775808-1/2": "",
+	} {
+		from, size, err := parseRange(text)
+		got := fmt.Sprint(from, " ", size)
+		if err != nil {
+			got = ""
+		}
+		if got != want {
+			t.Errorf("%q reads as %q, want %q", text, got, want)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"path"
 	"strings"
 
-	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
 
@@ -20,7 +19,7 @@ type Checker struct {
 	// Report is told of each file that is wrong.
 	Report func(name string, err error)
 
-	modulo  map[storepath.Path]nixhash.Hash
+	modulo  map[storepath.Path]ModuloHash
 	waiting map[storepath.Path][]*checked // by an input that has not come
 	good    int
 }
@@ -36,7 +35,7 @@ type checked struct {
 // NewChecker makes a checker.
 func NewChecker(dir storepath.Dir, report func(name string, err error)) *Checker {
 	return &Checker{Dir: dir, Report: report,
-		modulo: map[storepath.Path]nixhash.Hash{}, waiting: map[storepath.Path][]*checked{}}
+		modulo: map[storepath.Path]ModuloHash{}, waiting: map[storepath.Path][]*checked{}}
 }
 
 // missingInputError names an input whose hash is not known yet.
@@ -46,10 +45,10 @@ func (e *missingInputError) Error() string {
 	return fmt.Sprintf("input '%v' is not among the files", e.path)
 }
 
-func (c *Checker) lookup(p storepath.Path) (nixhash.Hash, error) {
+func (c *Checker) lookup(p storepath.Path) (ModuloHash, error) {
 	h, ok := c.modulo[p]
 	if !ok {
-		return nixhash.Hash{}, &missingInputError{p}
+		return ModuloHash{}, &missingInputError{p}
 	}
 	return h, nil
 }

@@ -86,6 +86,15 @@ func (d *Derivation) IsFixed() bool { return len(d.Outputs) == 1 && d.Outputs[0]
 // IsImpure reports whether the outputs are made anew at every build.
 func (d *Derivation) IsImpure() bool { return len(d.Outputs) > 0 && d.Outputs[0].Kind == Impure }
 
+// HasNetwork reports whether the builder may reach other machines: what it makes is
+// checked, or is not relied on to be the same again.
+func (d *Derivation) HasNetwork() bool { return d.IsFixed() || d.IsImpure() }
+
+// KnowsOutputs reports whether the outputs' paths are known before the build.
+func (d *Derivation) KnowsOutputs() bool {
+	return len(d.Outputs) > 0 && (d.Outputs[0].Kind == InputAddressed || d.Outputs[0].Kind == Fixed)
+}
+
 // structuredKey is the variable that holds structured attributes.
 const structuredKey = "__json"
 
@@ -104,11 +113,6 @@ func (e *UnsupportedError) Error() string {
 
 // Supported returns an [*UnsupportedError] for what troupe cannot build yet.
 func (d *Derivation) Supported() error {
-	for _, o := range d.Outputs {
-		if o.Kind == Floating || o.Kind == Deferred || o.Kind == Impure {
-			return &UnsupportedError{Feature: o.Kind.String()}
-		}
-	}
 	for _, in := range d.Inputs {
 		if len(in.Dynamic) > 0 {
 			return &UnsupportedError{Feature: "dynamic"}
@@ -131,6 +135,9 @@ func (d *Derivation) check() error {
 		}
 		if o.Kind == Fixed && (len(d.Outputs) > 1 || o.Name != "out") {
 			return fmt.Errorf("a fixed output must be the only one and be called 'out'")
+		}
+		if o.Kind == Floating && o.Algorithm != d.Outputs[0].Algorithm {
+			return fmt.Errorf("its outputs are hashed by %v and %v", d.Outputs[0].Algorithm, o.Algorithm)
 		}
 	}
 	if text, ok := d.StructuredAttrs(); ok && !json.Valid([]byte(text)) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -279,6 +280,7 @@ func (d *Derivation) complete(dir storepath.Dir, inputs Modulo) error {
 	if inputs == nil || len(d.Outputs) == 0 || d.Outputs[0].Kind != Deferred {
 		return nil
 	}
+	named := maps.Clone(d.Env)
 	for i, o := range d.Outputs {
 		d.Outputs[i].Kind = InputAddressed
 		if _, set := d.Env[o.Name]; !set {
@@ -289,8 +291,14 @@ func (d *Derivation) complete(dir storepath.Dir, inputs Modulo) error {
 	if err != nil {
 		return err
 	}
+	if paths[0].IsZero() {
+		d.Env = named
+	}
 	for i, o := range d.Outputs {
-		d.Outputs[i].Path = paths[i]
+		if d.Outputs[i].Path = paths[i]; paths[i].IsZero() {
+			d.Outputs[i].Kind = Deferred
+			continue
+		}
 		d.Env[o.Name] = dir.Join(paths[i])
 	}
 	return nil

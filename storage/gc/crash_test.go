@@ -2,6 +2,7 @@ package gc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,7 +72,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		}
 		w.collect(options(DeleteDead))
 		w.want("left", w.there(), "kept libc")
-		if names, err := readNames(w.Layout.StagingDir()); err != nil || len(names) != 2 { // held, roots
+		if names, err := readNames(w.Layout.StagingDir()); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("step %d: left %q, %v", step, names, err)
 		}
 		if err == nil {

@@ -98,7 +98,7 @@ func TestLeftovers(t *testing.T) {
 	for _, e := range entries {
 		have = append(have, e.Name())
 	}
-	want := strings.Join([]string{".links", ".troupe-staging", "kept", "leased", "lost+found", "tmp-3-4", "Cargo.lock", "building", building + ".chroot", building + ".lock", leased + ".lock", locked + ".lock"}, " ")
+	want := strings.Join([]string{".links", "kept", "leased", "lost+found", "tmp-3-4", "Cargo.lock", "building", building + ".chroot", building + ".lock", leased + ".lock", locked + ".lock"}, " ")
 	w.want("entries", w.names(have), w.names(strings.Fields(want)))
 	must(t, errors.Join(hold.Release(true), other.Close(), adding.Close()))
 	w.Roots.Drop("")
@@ -225,7 +225,7 @@ func TestWhatCannotBeDeleted(t *testing.T) {
 	must(t, err)
 	must(t, unix.Unmount(mounted[0], 0))
 	w.collect(options(DeleteDead))
-	if left, err := os.ReadDir(w.Layout.StagingDir()); err != nil || len(left) != 2 { // held, roots
+	if left, err := os.ReadDir(w.Layout.StagingDir()); !errors.Is(err, os.ErrNotExist) {
 		t.Error("left:", left, err)
 	}
 }

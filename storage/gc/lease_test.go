@@ -310,3 +310,24 @@ func BenchmarkCollect(b *testing.B) {
 		})
 	}
 }
+
+// A leftover that is leased after the store was listed stays: its builder may
+// have begun.
+func TestLeftoverLeasedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	must(t, os.Mkdir(w.path("left"), 0o755))
+	run, err := w.Roots.Collect(t.Context(), nil)
+	must(t, err)
+	s := &sweep{c: w.Collector, o: options(DeleteDead), run: run}
+	must(t, s.open())
+	s.l, err = w.look(t.Context(), s.o)
+	must(t, err)
+	must(t, w.Roots.Add("goal", named("left")))
+	for _, want := range []bool{false, true} {
+		if gone, err := s.leftover(named("left").Base()); gone != want || err != nil {
+			t.Errorf("deleted: %v, %v", gone, err)
+		}
+		s.l.leased = map[string]struct{}{}
+	}
+	must(t, errors.Join(s.close(), run.End()))
+}

@@ -46,7 +46,6 @@ func TestRootLinks(t *testing.T) {
 	dir := w.dir()
 	w.root("direct", w.path("a"))
 	w.root("deep/er/inside", w.path("tree-d")+"/sub/file")
-	w.root("profiles", w.Layout.StateDir+"/profiles")
 	w.root("../profiles/system-1-link", w.path("b"))
 	w.root("../profiles/system", "system-1-link")
 	w.root("auto/good", dir+"/result")
@@ -194,6 +193,17 @@ func TestSwappedRoots(t *testing.T) {
 	}
 	close(stop)
 	swaps.Wait()
+	// The moment that such a loop rarely meets: it was a directory when it was
+	// listed, and is a link when it is opened.
+	must(t, os.Rename(user, user+"-away"))
+	must(t, os.Symlink(outside, user))
+	top, err := unix.Open(filepath.Dir(filepath.Dir(user)), unix.O_PATH|unix.O_DIRECTORY, 0)
+	must(t, err)
+	defer unix.Close(top)
+	f := &finder{c: w.Collector, say: Options{}.say}
+	if below, err := f.directory(top, filepath.Dir(filepath.Dir(user)), "auto/user"); err != nil || len(below) > 0 {
+		t.Error(below, err)
+	}
 	for _, sentinel := range []string{"/sentinel", "/auto/sentinel"} {
 		if _, err := os.Readlink(outside + sentinel); err != nil {
 			t.Error(err)

@@ -101,7 +101,7 @@ func (s *sweep) open() (err error) {
 		_, err := localstore.Remove(dir)
 		s.failed = errors.Join(s.failed, err)
 	}
-	s.trash, err = os.MkdirTemp(staging, trashPrefix)
+	s.trash, err = s.c.Layout.Stage(trashPrefix)
 	return err
 }
 
@@ -113,10 +113,10 @@ func (s *sweep) close() error {
 	if s.trash == "" {
 		return nil
 	}
-	if err := os.Remove(s.trash); !errors.Is(err, unix.ENOTEMPTY) {
+	if err := os.Remove(s.trash); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
 		return err
 	}
-	return nil
+	return s.c.Layout.TidyStaging()
 }
 
 // A batch is as large as can be moved away in about batchTime. To make it invalid

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 
@@ -131,19 +132,26 @@ var asides atomic.Uint64
 
 // replace puts a further name of a link in a file's place, in one step.
 func (w *linker) replace(at place, link string, size uint64) (changed bool, err error) {
-	aside := "link-" + strconv.FormatUint(asides.Add(1), 10)
-	if err := unix.Linkat(w.links, link, w.staging, aside, 0); err != nil {
+	aside := filepath.Join(w.layout.StagingDir(), "link-"+strconv.FormatUint(asides.Add(1), 10))
+	err = unix.Linkat(w.links, link, unix.AT_FDCWD, aside, 0)
+	if errors.Is(err, unix.ENOENT) { // the staging directory, or the link
+		if err := w.layout.makeStaging(); err != nil {
+			return false, err
+		}
+		err = unix.Linkat(w.links, link, unix.AT_FDCWD, aside, 0)
+	}
+	if err != nil {
 		return false, at.fail(err)
 	}
-	err = unix.Renameat(w.staging, aside, at.dirfd, at.name)
+	err = unix.Renameat(unix.AT_FDCWD, aside, at.dirfd, at.name)
 	if errors.Is(err, unix.EACCES) && at.depth > 0 { // an ordinary user's read-only directory
 		if err = unix.Fchmod(at.dirfd, 0o755); err == nil {
 			changed = true
-			err = unix.Renameat(w.staging, aside, at.dirfd, at.name)
+			err = unix.Renameat(unix.AT_FDCWD, aside, at.dirfd, at.name)
 		}
 	}
 	if err != nil {
-		return changed, errors.Join(at.fail(err), unix.Unlinkat(w.staging, aside, 0))
+		return changed, errors.Join(at.fail(err), unix.Unlink(aside))
 	}
 	w.saved.Files++
 	w.saved.Bytes += size

@@ -31,7 +31,8 @@ type Optimiser struct {
 	// where looking for them would cost more.
 	Known map[Inode]struct{}
 
-	links, staging int // descriptors
+	links  int // a descriptor
+	layout Layout
 }
 
 // OpenOptimiser makes [Layout.LinksDir] if it is not there.
@@ -39,13 +40,10 @@ func OpenOptimiser(l Layout, warn func(text string)) (*Optimiser, error) {
 	if err := os.Mkdir(l.LinksDir(), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	o := &Optimiser{Warn: warn, staging: -1}
+	o := &Optimiser{Warn: warn, layout: l}
 	var err error
 	if o.links, err = openDirectory(l.LinksDir()); err != nil {
 		return nil, err
-	}
-	if o.staging, err = openDirectory(l.StagingDir()); err != nil {
-		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil
 }
@@ -58,13 +56,9 @@ func openDirectory(path string) (int, error) {
 	return fd, nil
 }
 
-// Close gives the descriptors back.
+// Close gives the descriptor back.
 func (o *Optimiser) Close() error {
-	err := unix.Close(o.links)
-	if o.staging >= 0 {
-		err = errors.Join(err, unix.Close(o.staging))
-	}
-	return err
+	return unix.Close(o.links)
 }
 
 // Learn fills Known with what is in [Layout.LinksDir], some 40 bytes a file.

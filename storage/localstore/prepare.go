@@ -69,7 +69,7 @@ func (l Layout) CleanStaging() error {
 			return fmt.Errorf("clean store: %w", readOnly(err))
 		}
 	}
-	if err := errors.Join(privateDir(l.SandboxesDir()), l.hold()); err != nil {
+	if err := errors.Join(l.makeStaging(), l.hold()); err != nil {
 		return fmt.Errorf("clean store: %w", readOnly(err))
 	}
 	return nil
@@ -140,12 +140,19 @@ func privateDir(dir string) error {
 	return os.Chmod(dir, 0o700)
 }
 
+// KeptName is a file in a directory that is kept, among those that would be
+// removed when a process takes hold of the store.
+const KeptName = ".kept"
+
 func removeContents(dir string) error {
 	names, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, n := range names {
+		if exists(filepath.Join(dir, n.Name(), KeptName)) {
+			continue
+		}
 		_, rerr := Remove(filepath.Join(dir, n.Name()))
 		err = errors.Join(err, rerr)
 	}

@@ -48,20 +48,32 @@ func Scan(real string, candidates []storepath.Path) (Scanned, error) {
 // HashTree hashes a tree as a content-addressed path is hashed. Flat and text
 // need a regular file that is not executable; the words are Nix's.
 func HashTree(real string, m storepath.Method, a nixhash.Algorithm) (nixhash.Hash, error) {
-	w := a.New()
-	switch m {
-	case storepath.NAR:
-		if err := nar.Dump(w, real); err != nil {
-			return nixhash.Hash{}, err
-		}
-	case storepath.Flat, storepath.Text:
-		if err := hashFile(w, real); err != nil {
-			return nixhash.Hash{}, err
-		}
-	case storepath.Git:
+	if m == storepath.Git {
 		return hashGit(real, a)
 	}
-	return nixhash.Finish(a, w), nil
+	w := a.New()
+	err := serialise(w, real, m)
+	return nixhash.Finish(a, w), err
+}
+
+// HashTreeModulo is HashTree for a tree that may have the hash part of its own
+// path in it: that counts as zero bytes, and then for where it is. In a git tree it
+// counts as it is.
+func HashTreeModulo(real string, m storepath.Method, a nixhash.Algorithm, part string) (nixhash.Hash, error) {
+	if m == storepath.Git {
+		return hashGit(real, a)
+	}
+	w := references.NewModulo(a, part)
+	err := serialise(w, real, m)
+	return w.Sum(), err
+}
+
+// serialise writes what is hashed of a tree.
+func serialise(w io.Writer, real string, m storepath.Method) error {
+	if m == storepath.NAR {
+		return nar.Dump(w, real)
+	}
+	return hashFile(w, real)
 }
 
 func hashGit(real string, a nixhash.Algorithm) (nixhash.Hash, error) {

@@ -17,9 +17,9 @@ import (
 // heldName is a file that is there while a process works on the store, and
 // after one that was killed. Only then is the store's directory searched, which
 // takes a tenth of a second where it is large.
-const heldName = "held"
+const heldName = ".troupe-held"
 
-func (l Layout) heldFile() string { return filepath.Join(l.StagingDir(), heldName) }
+func (l Layout) heldFile() string { return filepath.Join(l.StateDir, heldName) }
 
 // hold does without the file where the disk is full: who wants to give space
 // back has to get here.

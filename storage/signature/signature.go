@@ -119,3 +119,36 @@ func (k SecretKeys) Sign(dir storepath.Dir, i validity.Info) ([]string, error) {
 	}
 	return made, nil
 }
+
+// RealisationFingerprint is the text that is signed of a realisation: its JSON as
+// Nix has it, without signatures.
+func RealisationFingerprint(r validity.Realisation) string {
+	return fmt.Sprintf(`{"dependentRealisations":{},"id":%q,"outPath":%q}`, r.ID.String(), r.Path.Base())
+}
+
+// SignRealisation makes a signature with each key.
+func (k SecretKeys) SignRealisation(r validity.Realisation) ([]string, error) {
+	text := RealisationFingerprint(r)
+	var made []string
+	for _, secret := range k {
+		sig, err := secret.Sign(nil, text)
+		if err != nil {
+			return nil, fmt.Errorf("sign realisation '%v': %w", r.ID, err)
+		}
+		made = append(made, sig.String())
+	}
+	return made, nil
+}
+
+// ValidRealisation counts those of a realisation's signatures that are right and
+// by one of the keys.
+func (k PublicKeys) ValidRealisation(r validity.Realisation) (good int) {
+	text := RealisationFingerprint(r)
+	for _, s := range r.Signatures {
+		sig, err := gonix.ParseSignature(s)
+		if err == nil && slices.ContainsFunc(k, func(k gonix.PublicKey) bool { return k.Verify(text, sig) }) {
+			good++
+		}
+	}
+	return good
+}

@@ -25,16 +25,22 @@ func (db *DB) Graph() ([]Node, error) {
 	g := &grapher{places: map[string]int32{}}
 	db.overlay.mu.RLock()
 	records, err := db.iterate([]byte{keyInfo})
-	var outputs *pebble.Iterator
+	var outputs, traces *pebble.Iterator
 	if err == nil {
 		outputs, err = db.iterate([]byte{keyOutput})
+	}
+	if err == nil {
+		traces, err = db.iterate([]byte{keyTrace})
 	}
 	pending, told := db.pendingGraph()
 	db.overlay.mu.RUnlock()
 	if err == nil {
 		err = g.read(records, outputs, pending, told)
 	}
-	for _, iter := range []*pebble.Iterator{records, outputs} {
+	if err == nil {
+		err = g.traces(traces)
+	}
+	for _, iter := range []*pebble.Iterator{records, outputs, traces} {
 		if iter != nil {
 			err = errors.Join(err, iter.Close())
 		}
@@ -57,7 +63,7 @@ func (db *DB) pendingGraph() (infos []Info, told []output) {
 			}
 		}
 	}
-	return infos, told
+	return infos, append(told, db.overlay.pendingTraces()...)
 }
 
 // grapher reads names first, so that each reference costs one look-up and no

@@ -18,6 +18,8 @@ const (
 	keyOutput   = 'o' // drv NUL output name -> path
 	keyInfo     = 'p' // path -> Info
 	keyReferrer = 'r' // path NUL referrer -> nothing
+	keyTrace    = 't' // DrvOutput -> Realisation
+	keyRealised = 'u' // path NUL DrvOutput -> nothing
 )
 
 // formatKey sorts before all others.

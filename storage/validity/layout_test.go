@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
 
@@ -68,7 +69,7 @@ func TestLayout(t *testing.T) {
 	})
 }
 
-// registration reads "register [drv=NAME] [build] [signed]" with a line
+// registration reads "register [drv=NAME] [build] [signed] [realised=DRV]" with a line
 // "path: references" for each path; the first path is the output "out".
 func registration(t *testing.T, d *datadriven.TestData) Registration {
 	var r Registration
@@ -85,6 +86,9 @@ func registration(t *testing.T, d *datadriven.TestData) Registration {
 		case "build":
 			start := time.Unix(1700000000, 0)
 			r.Build = &Build{Start: start, Stop: start.Add(time.Second), UserCPU: 3, SystemCPU: 4, PeakMemory: 5, Log: "l"}
+		case "realised":
+			id := DrvOutput{nixhash.Sum(nixhash.SHA256, []byte(arg.Vals[0])), "out"}
+			r.Realisations = []Realisation{{ID: id, Path: r.Paths[0].Path, Drv: named(arg.Vals[0]), Signatures: []string{"k:s"}}}
 		case "signed":
 			r.Paths[0].Signatures, r.Paths[0].CA, r.Paths[0].Ultimate = []string{"k:s"}, "text:x", true
 		default:

@@ -16,6 +16,8 @@ type overlay struct {
 	producers index[storepath.Path] // by output path
 	drvs      index[storepath.Path] // by derivation
 	named     index[string]         // by derivation name, successful builds only
+	traces    map[string]trace      // by DrvOutput
+	realised  index[storepath.Path] // by realised path
 }
 
 // pending is one provisional path.
@@ -64,6 +66,8 @@ func newOverlay() overlay {
 		producers: index[storepath.Path]{},
 		drvs:      index[storepath.Path]{},
 		named:     index[string]{},
+		traces:    map[string]trace{},
+		realised:  index[storepath.Path]{},
 	}
 }
 
@@ -75,6 +79,7 @@ func (o *overlay) add(u *unit) {
 			o.referrers.add(r, i.Path)
 		}
 	}
+	o.addTraces(u)
 	u.eachIndex(o, index[storepath.Path].add, index[string].add)
 }
 
@@ -86,6 +91,7 @@ func (o *overlay) remove(u *unit) {
 			o.referrers.remove(r, i.Path)
 		}
 	}
+	o.removeTraces(u)
 	u.eachIndex(o, index[storepath.Path].remove, index[string].remove)
 }
 
@@ -104,8 +110,8 @@ func (u *unit) eachIndex(o *overlay, path func(index[storepath.Path], storepath.
 	}
 }
 
-// units are those that a commit of p writes: p's own and all that its paths
-// refer to, provisionally. They are added to set.
+// units are those that a commit of p writes: p's own, all that its paths refer
+// to, provisionally, and what these realise. They are added to set.
 func (o *overlay) units(p storepath.Path, set map[*unit]struct{}) {
 	todo := []storepath.Path{p}
 	for len(todo) > 0 {
@@ -115,12 +121,24 @@ func (o *overlay) units(p storepath.Path, set map[*unit]struct{}) {
 		if at == nil {
 			continue
 		}
-		if _, seen := set[at.unit]; seen {
-			continue
-		}
-		set[at.unit] = struct{}{}
-		for _, i := range at.unit.reg.Paths {
-			todo = append(todo, i.References...)
+		for _, u := range append([]*unit{at.unit}, o.realised[p]...) {
+			if _, seen := set[u]; seen {
+				continue
+			}
+			set[u] = struct{}{}
+			todo = u.rests(todo)
 		}
 	}
+}
+
+// rests adds what must be on disk along with a unit.
+func (u *unit) rests(on []storepath.Path) []storepath.Path {
+	for _, i := range u.reg.Paths {
+		on = append(on, i.Path)
+		on = append(on, i.References...)
+	}
+	for _, r := range u.reg.Realisations {
+		on = append(on, r.Path)
+	}
+	return on
 }

@@ -105,7 +105,8 @@ func (db *DB) Referrers(p storepath.Path) ([]storepath.Path, error) {
 	return sorted(out), err
 }
 
-// Derivers are the valid derivations that have p as an output, sorted.
+// Derivers are the valid derivations that have p as an output, sorted, or once
+// made it where their outputs' paths are not known before.
 func (db *DB) Derivers(p storepath.Path) ([]storepath.Path, error) {
 	var all []storepath.Path
 	db.overlay.mu.RLock()
@@ -117,6 +118,11 @@ func (db *DB) Derivers(p storepath.Path) ([]storepath.Path, error) {
 	if err != nil {
 		return nil, err
 	}
+	realised, err := db.realisedDrvs(p)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, realised...)
 	var out []storepath.Path
 	for _, drv := range all {
 		valid, err := db.Valid(drv)

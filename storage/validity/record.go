@@ -15,6 +15,7 @@ const (
 	infoVersion    = 1
 	buildVersion   = 1
 	failureVersion = 1
+	traceVersion   = 1
 )
 
 const flagUltimate = 1
@@ -125,6 +126,30 @@ func decodeFailure(b []byte) (Failure, error) {
 	d.version(failureVersion)
 	f := Failure{Time: d.varint(), Class: string(d.bytes())}
 	return f, d.end()
+}
+
+func appendRealisation(b []byte, r Realisation) []byte {
+	b = appendString(append(b, traceVersion), r.Path.Base())
+	b = appendString(b, r.Drv.Base())
+	b = binary.AppendUvarint(b, uint64(len(r.Signatures)))
+	for _, s := range r.Signatures {
+		b = appendString(b, s)
+	}
+	return b
+}
+
+// decodeRealisation fills in all but the ID, which is in the key.
+func decodeRealisation(b []byte, r *Realisation) error {
+	d := decoder{rest: b, text: string(b)}
+	d.version(traceVersion)
+	r.Path = d.path()
+	if s := d.bytes(); len(s) > 0 && d.err == nil {
+		r.Drv, d.err = storepath.ParseBase(string(s))
+	}
+	for range d.count() {
+		r.Signatures = append(r.Signatures, string(d.bytes()))
+	}
+	return d.end()
 }
 
 func appendString(b []byte, s string) []byte {

@@ -25,7 +25,7 @@ func (db *DB) RegisterProvisional(regs ...Registration) error {
 		return err
 	}
 	for _, u := range units {
-		if len(u.reg.Paths) > 0 {
+		if len(u.reg.Paths) > 0 || db.overlay.awaits(u) {
 			db.overlay.add(u)
 		} else if err := db.writeLoose(u); err != nil {
 			return err
@@ -43,7 +43,7 @@ func (db *DB) newUnits(regs []Registration) ([]*unit, error) {
 			return nil, errors.New("register build: its derivation is not named")
 		}
 		u := &unit{reg}
-		u.reg.Paths = nil
+		u.reg.Paths, u.reg.Realisations = nil, nil
 		for _, i := range reg.Paths {
 			if err := checkInfo(i); err != nil {
 				return nil, err
@@ -58,6 +58,12 @@ func (db *DB) newUnits(regs []Registration) ([]*unit, error) {
 			}
 		}
 		units = append(units, u)
+	}
+	for n, u := range units {
+		var err error
+		if u.reg.Realisations, err = db.newRealisations(regs[n].Realisations, fresh); err != nil {
+			return nil, err
+		}
 	}
 	return units, db.checkReferences(units, fresh)
 }
@@ -136,6 +142,9 @@ func (db *DB) Discard(paths ...storepath.Path) error {
 	}
 	for u := range gone {
 		db.overlay.remove(u)
+		for _, i := range u.reg.Paths {
+			db.overlay.unrealise(i.Path)
+		}
 	}
 	return nil
 }
@@ -155,6 +164,7 @@ func putUnit(b *pebble.Batch, u *unit) error {
 		set(pairKey(keyOutput, u.reg.Drv, name), []byte(p.Base()))
 		set(pairKey(keyDeriver, p, u.reg.Drv.Base()), nil)
 	}
+	putRealisations(set, u.reg.Realisations)
 	if u.reg.Build != nil {
 		record := appendBuild(nil, *u.reg.Build)
 		set(pathKey(keyBuild, u.reg.Drv), record)

@@ -53,6 +53,7 @@ func (db *DB) unregister(b *pebble.Batch, paths []storepath.Path) (waits bool, e
 		}
 	}
 	for p := range f.gone {
+		db.overlay.unrealise(p)
 		db.overlay.drop(p)
 	}
 	return !b.Empty(), nil
@@ -66,11 +67,11 @@ type forgetting struct {
 	b    *pebble.Batch
 	gone map[storepath.Path]bool
 
-	referrers, derivers, outputs *pebble.Iterator
+	referrers, derivers, outputs, realised *pebble.Iterator
 }
 
 func (f *forgetting) close() (err error) {
-	for _, iter := range []*pebble.Iterator{f.referrers, f.derivers, f.outputs} {
+	for _, iter := range []*pebble.Iterator{f.referrers, f.derivers, f.outputs, f.realised} {
 		if iter != nil {
 			err = errors.Join(err, iter.Close())
 		}
@@ -82,7 +83,7 @@ func (f *forgetting) forgetAll(paths []storepath.Path) (err error) {
 	for _, k := range []struct {
 		kind byte
 		iter **pebble.Iterator
-	}{{keyReferrer, &f.referrers}, {keyDeriver, &f.derivers}, {keyOutput, &f.outputs}} {
+	}{{keyReferrer, &f.referrers}, {keyDeriver, &f.derivers}, {keyOutput, &f.outputs}, {keyRealised, &f.realised}} {
 		if *k.iter, err = f.db.iterate([]byte{k.kind}); err != nil {
 			return err
 		}
@@ -155,7 +156,7 @@ func (f *forgetting) forget(p storepath.Path) error {
 	if err != nil || !found {
 		return err
 	}
-	errs = append(errs, f.b.Delete(k, nil), f.forgetDrv(p))
+	errs = append(errs, f.b.Delete(k, nil), f.forgetDrv(p), f.forgetRealisations(p))
 	prefix := pairPrefix(keyDeriver, p)
 	errs = append(errs, each(f.derivers, prefix, func(k, _ []byte) error {
 		drv, err := pairPath(k, prefix)
@@ -194,7 +195,7 @@ func (o *overlay) drop(p storepath.Path) {
 	o.remove(at.unit)
 	rest := &unit{at.unit.reg}
 	rest.reg.Paths = slices.DeleteFunc(slices.Clone(rest.reg.Paths), func(i Info) bool { return i.Path == p })
-	if len(rest.reg.Paths) > 0 {
+	if len(rest.reg.Paths) > 0 || o.awaits(rest) {
 		o.add(rest)
 	}
 }

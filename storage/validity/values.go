@@ -41,6 +41,9 @@ type Registration struct {
 	Drv     storepath.Path            // of what is below; zero where there is none
 	Outputs map[string]storepath.Path // of Drv, by output name
 	Build   *Build                    // of Drv
+	// Realisations are on disk once their paths are. Of a path that is on disk
+	// already they are written at once, and synced with the next commit.
+	Realisations []Realisation
 }
 
 func (r Registration) succeeded() bool { return r.Build != nil && r.Build.Failure == "" }

@@ -115,14 +115,3 @@ func (c *connection) addMany(q *workerproto.AddMultipleToStore, b io.Reader) (wo
 	}
 	return &workerproto.Nothing{}, a.AddMany(c.ctx, next, c.conditions(q.Repair, q.DontCheckSigs))
 }
-
-// modulo is the hash modulo of a derivation that is valid or given.
-func (p *Sessions) modulo(drv storepath.Path) (nixhash.Hash, error) {
-	p.hashing.Lock()
-	defer p.hashing.Unlock()
-	d, err := p.s.ReadDerivation(drv)
-	if err != nil {
-		return nixhash.Hash{}, err
-	}
-	return d.Modulo(p.s.Layout.Dir, p.hashes.Modulo)
-}

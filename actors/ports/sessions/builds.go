@@ -8,6 +8,7 @@ import (
 
 	"troupe/messages"
 	"troupe/messages/workerproto"
+	"troupe/storage/derivation"
 	"troupe/storage/storepath"
 )
 
@@ -35,11 +36,78 @@ var modes = map[workerproto.BuildMode]messages.Mode{
 	workerproto.BuildNormal: messages.Normal, workerproto.BuildCheck: messages.Check, workerproto.BuildRepair: messages.Repair,
 }
 
-// realise lets the session's actor make targets valid, and tells the client what
-// is done meanwhile. The error is that nothing was tried, or that the client is
+// realise makes targets valid: where they are, nobody else is asked.
+func (c *connection) realise(targets []messages.Target) ([]messages.Result, error) {
+	if results, all, err := c.already(targets); all || err != nil {
+		return results, err
+	}
+	return c.ask(targets)
+}
+
+// already looks whether everything that is wanted is valid and on disk, in which
+// case it stays while the client is there. So a hook that asks for what was just
+// built does not wait for its own end.
+func (c *connection) already(targets []messages.Target) (results []messages.Result, all bool, err error) {
+	for _, t := range targets {
+		if t.Mode != messages.Normal {
+			return nil, false, nil
+		}
+		r := messages.Result{Status: messages.AlreadyValid}
+		paths := []storepath.Path{t.Path}
+		if valid, err := c.keptAndValid(paths); err != nil || !valid {
+			return nil, false, err
+		}
+		if t.IsBuild() {
+			outputs, err := c.knownOutputs(t.Path)
+			if err != nil {
+				return nil, false, nil // the worker says it better
+			}
+			paths = nil
+			for _, o := range outputs {
+				if t.Wants(o.Name) {
+					if o.Path.IsZero() {
+						return nil, false, nil
+					}
+					paths = append(paths, o.Path)
+					r.Outputs = append(r.Outputs, o)
+				}
+			}
+			if valid, err := c.keptAndValid(paths); err != nil || !valid || !r.Covers(t.Outputs) {
+				return nil, false, err
+			}
+		}
+		results = append(results, r)
+	}
+	return results, true, nil
+}
+
+// knownOutputs are those of a derivation, with their paths as far as they are
+// known.
+func (c *connection) knownOutputs(drv storepath.Path) ([]messages.Output, error) {
+	d, err := c.p.s.ReadDerivation(drv)
+	if err == nil {
+		err = d.Supported()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.p.s.KnownOutputs(d)
+}
+
+// keptAndValid keeps paths, and then looks whether all are valid.
+func (c *connection) keptAndValid(paths []storepath.Path) (bool, error) {
+	if err := c.keep(paths...); err != nil {
+		return false, err
+	}
+	valid, err := c.durableOf(paths)
+	return len(valid) == len(paths), err
+}
+
+// ask lets the session's actor make targets valid, and tells the client what is
+// done meanwhile. The error is that nothing was tried, or that the client is
 // gone.
-func (c *connection) realise(targets []messages.Target) (results []messages.Result, err error) {
-	request := c.p.requests.Add(1)
+func (c *connection) ask(targets []messages.Target) (results []messages.Result, err error) {
+	request := c.p.number()
 	c.watchful(func(ctx context.Context) {
 		w := c.p.progress.watch(ctx, request, targets, c.out)
 		defer c.p.progress.drop(request)
@@ -131,15 +199,15 @@ func (c *connection) result(t messages.Target, r messages.Result) (workerproto.B
 	if err := c.history(t.Path, r, &b); err != nil || !r.Status.OK() {
 		return b, err
 	}
-	hash, err := c.p.modulo(t.Path)
-	if err != nil {
-		return b, err
-	}
 	for _, o := range r.Outputs {
-		if t.Wants(o.Name) {
-			b.BuiltOutputs = append(b.BuiltOutputs, workerproto.Realisation{
-				ID: workerproto.DrvOutput{Hash: hash, Output: o.Name}, OutPath: o.Path})
+		if !t.Wants(o.Name) {
+			continue
 		}
+		told, err := c.realisation(t.Path, o)
+		if err != nil {
+			return b, err
+		}
+		b.BuiltOutputs = append(b.BuiltOutputs, told)
 	}
 	return b, nil
 }
@@ -187,7 +255,7 @@ func (c *connection) ensurePath(q *workerproto.EnsurePath) (workerproto.Reply, e
 
 // buildDerivation builds a derivation that the client brings along. What an
 // input-addressed one makes cannot be checked without its inputs' derivations,
-// so that it takes trust; a fixed one says itself what it makes.
+// so that it takes trust; what is named by its contents anybody may make.
 func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerproto.Reply, error) {
 	d := &q.Derivation
 	if err := errors.Join(d.Supported(), c.mayBuild(q.Mode)); err != nil {
@@ -195,7 +263,7 @@ func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerprot
 	}
 	path := q.Path
 	if !c.trusted {
-		if !d.IsFixed() {
+		if kind := d.Outputs[0].Kind; kind == derivation.InputAddressed || kind == derivation.Deferred {
 			return nil, errors.New("you are not privileged to build input-addressed derivations")
 		}
 		var err error

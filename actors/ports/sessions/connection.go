@@ -76,7 +76,8 @@ func (c *connection) greet() error {
 	if err := c.conn.SetDeadline(time.Now().Add(greetingTime)); err != nil {
 		return err
 	}
-	server := workerproto.Server{Dir: c.p.s.Layout.Dir, Version: workerproto.Newest, NixVersion: NixVersion, Trust: trust}
+	server := workerproto.Server{Dir: c.p.s.Layout.Dir, Version: workerproto.Newest, NixVersion: NixVersion, Trust: trust,
+		Features: []string{workerproto.RealisationWithPath}}
 	d, err := server.Accept(c.r, c.out.w)
 	if err != nil {
 		return err

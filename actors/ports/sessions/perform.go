@@ -99,8 +99,10 @@ func (c *connection) queryElsewhere(q workerproto.Request) (workerproto.Reply, e
 		return &workerproto.OptionalSubstitutable{}, nil
 	case *workerproto.QuerySubstitutablePathInfos:
 		return &workerproto.Substitutables{}, nil
-	case *workerproto.QueryRealisation, *workerproto.RegisterDrvOutput:
-		return nil, &workerproto.UnsupportedError{What: "content-addressed derivation outputs: " + q.Op().String()}
+	case *workerproto.QueryRealisation:
+		return c.queryRealisation(q)
+	case *workerproto.RegisterDrvOutput:
+		return c.registerRealisation(q)
 	default:
 		return nil, fmt.Errorf("%v is not performed here", q.Op())
 	}

@@ -54,6 +54,12 @@ func (p *Progress) Hear(m messages.Message) {
 		p.changed(p.goal(m.Goal), m)
 	case *messages.GoalEnded:
 		p.ended(p.goal(m.Goal), m)
+	case *messages.HookStarted:
+		p.each(p.goal(m.Goal), func(w *watcher) { w.hookStarts(m) })
+	case *messages.HookLine:
+		p.each(p.goal(m.Goal), func(w *watcher) { w.hookSays(m) })
+	case *messages.HookEnded:
+		p.each(p.goal(m.Goal), func(w *watcher) { w.hookEnds(m.Goal) })
 	case *messages.GoalWarned:
 		p.each(p.goal(m.Goal), func(w *watcher) { w.warn(m.Text) })
 	case *messages.SyncProgress:

@@ -118,10 +118,11 @@ func (c *connection) outputs(drv storepath.Path) (all []workerproto.Output, err 
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range d.Outputs {
-		all = append(all, workerproto.Output{Name: o.Name, Path: o.Path})
+	known, err := c.p.s.KnownOutputs(d)
+	for _, o := range known {
+		all = append(all, workerproto.Output(o))
 	}
-	return all, nil
+	return all, err
 }
 
 func (c *connection) outputMap(q *workerproto.QueryDerivationOutputMap) (workerproto.Reply, error) {
@@ -133,7 +134,9 @@ func (c *connection) outputPaths(q *workerproto.QueryDerivationOutputs) (workerp
 	all, err := c.outputs(q.Path)
 	reply := &workerproto.Paths{}
 	for _, o := range all {
-		reply.Paths = append(reply.Paths, o.Path)
+		if !o.Path.IsZero() {
+			reply.Paths = append(reply.Paths, o.Path)
+		}
 	}
 	slices.SortFunc(reply.Paths, storepath.Path.Compare)
 	return reply, err

@@ -38,7 +38,7 @@ func (c *connection) permRoot(q *workerproto.AddPermRoot) (workerproto.Reply, er
 func (c *connection) findRoots() (reply workerproto.Reply, err error) {
 	c.watchful(func(ctx context.Context) {
 		var all []gc.Root
-		all, err = c.p.Collector.FindRoots(ctx, c.say)
+		all, err = c.p.s.Collector.FindRoots(ctx, c.say)
 		roots := &workerproto.Roots{}
 		for _, r := range all {
 			if r.Private && !c.trusted {
@@ -63,7 +63,7 @@ func (c *connection) collect(q *workerproto.CollectGarbage) (reply workerproto.R
 		KeepDerivations: s.KeepDerivations, KeepOutputs: s.KeepOutputs, Talk: c.say}
 	c.watchful(func(ctx context.Context) {
 		var r gc.Result
-		r, err = c.p.Collector.Collect(ctx, o)
+		r, err = c.p.s.Collector.Collect(ctx, o)
 		reply = &workerproto.GCResult{Paths: r.Paths, BytesFreed: r.Freed}
 	})
 	return reply, err

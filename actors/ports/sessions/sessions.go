@@ -20,7 +20,6 @@ import (
 	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/storage/addition"
-	"troupe/storage/gc"
 )
 
 // Settings are what the service's settings say about clients.
@@ -40,24 +39,19 @@ type Sessions struct {
 	s        ports.Services
 	settings atomic.Pointer[Settings]
 	progress *Progress
-	// Collector collects garbage for every client.
-	Collector *gc.Collector
 
-	hashing sync.Mutex // guards hashes
-	hashes  *addition.Adder
-
-	requests atomic.Uint64 // numbers of requests and of sessions
-	serving  sync.WaitGroup
-	drained  chan struct{}
+	number  func() uint64 // of requests and of sessions
+	serving sync.WaitGroup
+	drained chan struct{}
 
 	mu          sync.Mutex // guards what follows
 	connections map[messages.Address]*connection
 }
 
-// New makes the port. What is watched is told to progress.
-func New(out ports.Outbox, s ports.Services, settings Settings, progress *Progress) *Sessions {
-	p := &Sessions{out: out, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{},
-		Collector: &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}, hashes: &addition.Adder{Layout: s.Layout, DB: s.DB}}
+// New makes the port. What is watched is told to progress. number gives numbers
+// that nobody else in the tree has.
+func New(out ports.Outbox, s ports.Services, settings Settings, progress *Progress, number func() uint64) *Sessions {
+	p := &Sessions{out: out, number: number, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{}}
 	p.Configure(settings)
 	return p
 }
@@ -119,7 +113,7 @@ func (p *Sessions) Serve(conn net.Conn, peer Peer) {
 
 func (p *Sessions) open(conn net.Conn, peer Peer) *connection {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{p: p, conn: conn, peer: peer, address: messages.Address(fmt.Sprintf("session/%d", p.requests.Add(1))),
+	c := &connection{p: p, conn: conn, peer: peer, address: messages.Address(fmt.Sprintf("session/%d", p.number())),
 		r: workerproto.NewReader(conn), out: newOutput(conn), ctx: ctx, cancel: cancel,
 		admitted: make(chan string, 1), answers: make(chan *messages.ClientAnswered, 1)}
 	p.mu.Lock()

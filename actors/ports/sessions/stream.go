@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"bufio"
 	"io"
 
 	"troupe/messages/workerproto"
@@ -13,12 +14,16 @@ type body struct {
 	aligned   bool // where it ends is known even if it is not read to its end
 }
 
+// bodyBuffer is in bytes.
+const bodyBuffer = 64 << 10
+
 // body is what follows a request's arguments.
 func (c *connection) body(q workerproto.Request) *body {
 	switch q.Stream(c.d) {
 	case workerproto.StreamFramed:
 		f := workerproto.NewFramed(c.r)
-		return &body{Reader: f, framed: f, aligned: true}
+		// Archives are read eight bytes at a time in many places.
+		return &body{Reader: bufio.NewReaderSize(f, bodyBuffer), framed: f, aligned: true}
 	case workerproto.StreamPull:
 		return &body{Reader: workerproto.NewPull(c.r, c.out.w)}
 	case workerproto.StreamNAR:

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,8 +20,9 @@ type watcher struct {
 	copies  uint64
 	builds  uint64
 
-	following sync.WaitGroup // one for each build
-	over      chan struct{}  // closed when all that was heard is told
+	hooks     map[messages.Address]uint64 // activities; belongs to tell
+	following sync.WaitGroup              // one for each build
+	over      chan struct{}               // closed when all that was heard is told
 
 	mu     sync.Mutex // guards what follows
 	queue  []func()   // to be told; at most a few for each goal
@@ -36,7 +38,7 @@ type counts struct{ done, open, running, failed uint64 }
 
 func newWatcher(ctx context.Context, logs Logs, targets []messages.Target, out *output) *watcher {
 	w := &watcher{ctx: ctx, logs: logs, out: out, tops: map[messages.GoalKey]bool{}, over: make(chan struct{}),
-		wake: make(chan struct{}, 1), need: map[messages.Address]bool{}, runs: map[messages.Address]bool{}}
+		wake: make(chan struct{}, 1), hooks: map[messages.Address]uint64{}, need: map[messages.Address]bool{}, runs: map[messages.Address]bool{}}
 	for _, t := range targets {
 		w.tops[t.Key()] = true
 	}
@@ -104,7 +106,7 @@ const building = "building"
 // needsBuild reports whether a goal in a state is to be built, as far as it
 // knows.
 func needsBuild(state string) bool {
-	return state != "init" && state != "haveDerivation" && state != "registering" && state != "new"
+	return !slices.Contains([]string{"new", "init", "haveDerivation", "inspecting", "registering"}, state)
 }
 
 // seeEnd notes that a goal has ended.
@@ -136,10 +138,13 @@ func (w *watcher) seeEnd(g *goal) {
 	}
 }
 
-func (w *watcher) warn(text string) {
+func (w *watcher) warn(text string) { w.queueUp(func() { w.out.warn(text) }) }
+
+// queueUp queues something to be told.
+func (w *watcher) queueUp(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.post(func() { w.out.warn(text) })
+	w.post(f)
 }
 
 // keyOf is the key in a goal's address, which may be numbered.

@@ -96,6 +96,8 @@ type Settings struct {
 	KeepDerivations, KeepOutputs bool
 	// MinFree bytes or less begin a collection while a build runs, MaxFree end it; 0 begins none.
 	MinFree, MaxFree uint64
+	// MinFreeCheckInterval is how often free space is looked at.
+	MinFreeCheckInterval time.Duration
 
 	Store        string
 	Substitute   bool
@@ -112,6 +114,10 @@ type Settings struct {
 	TrustedPublicKeys []string
 	// SecretKeyFiles have a key each, which signs what is built.
 	SecretKeyFiles []string
+
+	// PostBuildHook is told of what was built, DiffHook of what differs where RunDiffHook wants it.
+	PostBuildHook, DiffHook string
+	RunDiffHook             bool
 
 	AutoOptimiseStore bool
 	FsyncMetadata     bool
@@ -137,7 +143,7 @@ func Defaults(host Host, confDir string) Settings {
 		KeepBuildLog: true, CompressBuildLog: true, LogLines: 25,
 		NetrcFile: confDir + "/netrc", SSLCertFile: host.CertFile,
 		ConnectTimeout: 15 * time.Second, StalledDownloadTimeout: 300 * time.Second, DownloadAttempts: 5,
-		KeepDerivations: true, MaxFree: math.MaxInt64,
+		KeepDerivations: true, MaxFree: math.MaxInt64, MinFreeCheckInterval: 5 * time.Second,
 		Store: "auto", Substitute: true, Substituters: []string{"https://cache.nixos.org/"},
 		Builders:     "@" + confDir + "/machines",
 		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"}, TrustedSubstituters: []string{},

@@ -26,7 +26,12 @@ import (
 type model struct {
 	rows                map[messages.Address]*row
 	built, failed, open int // open: known to need a build and not yet ended
+	told                *Counts
 }
+
+// Counts are the numbers of builds as somebody else counts them, who does not say
+// which they are. Expected has all.
+type Counts struct{ Done, Expected, Running, Failed uint64 }
 
 // row is one derivation goal.
 type row struct {
@@ -48,7 +53,7 @@ func (m *model) change(c *messages.GoalChanged, now time.Time) *row {
 		r = &row{goal: c.Goal, name: strings.TrimSuffix(c.Drv.Name(), ".drv")}
 		m.rows[c.Goal] = r
 	}
-	if !r.counted && c.State != "init" && c.State != "haveDerivation" {
+	if !r.counted && c.State != "init" && c.State != "haveDerivation" && c.State != "inspecting" {
 		r.counted = true
 		m.open++
 	}

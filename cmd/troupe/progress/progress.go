@@ -48,6 +48,8 @@ func (d *Display) Observe(m messages.Message) {
 		if m.State == "building" && !began {
 			d.plain("building %s", r.name)
 		}
+	case *messages.HookLine:
+		d.print(m.Line)
 	case *messages.GoalWarned:
 		d.print("warning: " + m.Text)
 	case *messages.GoalLine:
@@ -57,6 +59,13 @@ func (d *Display) Observe(m messages.Message) {
 	case *messages.GoalEnded:
 		d.ended(m)
 	}
+}
+
+// Count takes the numbers of builds from somebody who knows them better.
+func (d *Display) Count(c Counts) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.model.told = &c
 }
 
 func (d *Display) ended(m *messages.GoalEnded) {
