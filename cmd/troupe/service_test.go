@@ -257,6 +257,10 @@ func TestStdio(t *testing.T) {
 			}
 			f, err := conn.File()
 			conn.Close()
+			if err != nil {
+				ended <- err
+				return
+			}
 			cmd := s.command(s.env("daemon"), s.at("bin/troupe"), "daemon", "--stdio")
 			cmd.Stdin, cmd.Stdout = f, f
 			var said lines
