@@ -38,7 +38,7 @@ func (c *adoptCmd) Run(s *session) error {
 		return nil
 	}
 	if err != nil {
-		return hinted(err, "troupe leave gives a store back to Nix")
+		return err
 	}
 	if err := c.move(s, plan, "Adopting the store '"+s.location.RealStoreDir()+"' takes these steps:"); err != nil || c.DryRun {
 		return err

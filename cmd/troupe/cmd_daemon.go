@@ -43,6 +43,13 @@ func (c *daemonCmd) Run(s *session) error {
 	})
 }
 
+func closeAll(listeners []net.Listener) (err error) {
+	for _, l := range listeners {
+		err = errors.Join(err, l.Close())
+	}
+	return err
+}
+
 // service takes hold of the store, and runs a tree for as long as f does.
 func (c *daemonCmd) service(s *session, f func(*service) error) (err error) {
 	st, err := openStoreWait(s, readWrite, !c.NoWait)
@@ -93,10 +100,7 @@ func (d *service) serve(ctx context.Context, listeners []net.Listener) error {
 		}
 	}
 	beat.say("STOPPING=1")
-	var err error
-	for _, l := range listeners {
-		err = errors.Join(err, l.Close())
-	}
+	err := closeAll(listeners)
 	d.log.Info().Dur("patience", d.s.settings.DrainTimeout).Msg("the service ends")
 	d.tree.Sessions.Drain(d.s.settings.DrainTimeout)
 	return errors.Join(err, awaitRest(d.tree))

@@ -2,8 +2,7 @@
 // db.sqlite of schema 10, in the directory db of the state directory. Through it
 // a store goes from Nix to us and back with every field of its records.
 //
-// The tables are those that Nix 2.8.0 and 2.34.8 make. What we do not keep, where
-// floating outputs lie (Realisations), is left as it is.
+// The tables are those that Nix 2.8.0 and 2.34.8 make.
 package nixdb
 
 import (

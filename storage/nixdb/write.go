@@ -14,19 +14,29 @@ import (
 	"troupe/storage/validity"
 )
 
-// Changes counts what [DB.Update] did.
-type Changes struct{ Added, Changed, Removed int }
+// Changes counts what [DB.Update] did. Lost are realisations that a database
+// without their table cannot have.
+type Changes struct{ Added, Changed, Removed, Realised, Lost int }
 
-// Update makes the database say what infos say, and nothing else, in one
+// Source is what a database is to say. [validity.DB] is one.
+type Source interface {
+	All() iter.Seq2[validity.Info, error]
+	// Outputs are those of a derivation.
+	Outputs(drv storepath.Path) (map[string]storepath.Path, error)
+	// Realisations are those that lie at a path.
+	Realisations(p storepath.Path) ([]validity.Realisation, error)
+}
+
+// Update makes the database say what its source says, and nothing else, in one
 // transaction: after an error nothing is changed. Rows that say so already are
-// not touched. outputs tells the outputs of derivations that are new.
-func (d *DB) Update(ctx context.Context, infos iter.Seq2[validity.Info, error], outputs func(storepath.Path) (map[string]storepath.Path, error)) (Changes, error) {
+// not touched.
+func (d *DB) Update(ctx context.Context, from Source) (Changes, error) {
 	tx, err := d.sql.BeginTx(ctx, nil)
 	if err != nil {
 		return Changes{}, fmt.Errorf("write database of Nix: %w", err)
 	}
-	u := &update{d: d, ctx: ctx, tx: tx, outputs: outputs, rows: map[storepath.Path]*record{}, seen: map[storepath.Path]bool{}}
-	if err = u.run(infos); err == nil {
+	u := &update{d: d, ctx: ctx, tx: tx, from: from, rows: map[storepath.Path]*record{}, seen: map[storepath.Path]bool{}}
+	if err = u.run(); err == nil {
 		err = tx.Commit()
 	} else {
 		tx.Rollback() // the error that led here is told
@@ -41,14 +51,14 @@ type update struct {
 	d       *DB
 	ctx     context.Context
 	tx      *sql.Tx
-	outputs func(storepath.Path) (map[string]storepath.Path, error)
+	from    Source
 	rows    map[storepath.Path]*record // what is there
 	seen    map[storepath.Path]bool
 	linked  []*record // whose references are to be written
 	changes Changes
 }
 
-func (u *update) run(infos iter.Seq2[validity.Info, error]) error {
+func (u *update) run() error {
 	all, err := u.d.read(u.ctx, u.tx)
 	if err != nil {
 		return err
@@ -56,7 +66,7 @@ func (u *update) run(infos iter.Seq2[validity.Info, error]) error {
 	for _, r := range all {
 		u.rows[r.info.Path] = r
 	}
-	for info, err := range infos {
+	for info, err := range u.from.All() {
 		if err != nil {
 			return err
 		}
@@ -69,7 +79,10 @@ func (u *update) run(infos iter.Seq2[validity.Info, error]) error {
 			return fmt.Errorf("references of '%s': %w", r.info.Path.Base(), err)
 		}
 	}
-	return u.removeRest()
+	if err := u.removeRest(); err != nil {
+		return err
+	}
+	return u.realise()
 }
 
 // take writes the row of one path, if it says something else.
@@ -123,7 +136,7 @@ func (u *update) insert(info validity.Info) error {
 	if !info.Path.IsDerivation() {
 		return nil
 	}
-	outputs, err := u.outputs(info.Path)
+	outputs, err := u.from.Outputs(info.Path)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func (i *Installation) Adopt() (*Plan, error) {
 	case adopted:
 		return nil, ErrNothing
 	case leaving:
-		return nil, errors.New("adopt the store: it is being given back to Nix, and that was interrupted: finish it first")
+		return nil, errors.New("adopt the store: it is being given back to Nix, and that was interrupted: troupe leave finishes it")
 	case withNix:
 		if err := i.mayAdopt(); err != nil {
 			return nil, err
@@ -124,12 +124,16 @@ func (i *Installation) copyRecords(ctx context.Context, to string) (n int, err e
 	if err != nil {
 		return 0, err
 	}
+	realised, err := from.Realisations(ctx)
+	if err != nil {
+		return 0, err
+	}
 	db, err := validity.Open(to, validity.Options{Logger: zerolog.Nop()})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	regs := []validity.Registration{{Paths: infos}}
+	regs := []validity.Registration{{Paths: infos, Realisations: realised}}
 	paths := make([]storepath.Path, len(infos))
 	for n, info := range infos {
 		paths[n] = info.Path

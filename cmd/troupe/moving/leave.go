@@ -73,9 +73,12 @@ func (i *Installation) writeBack(ctx context.Context, _ *progress) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, nix.Close()) }()
-	did, err := nix.Update(ctx, db.All(), db.Outputs)
+	did, err := nix.Update(ctx, db)
 	if err == nil {
 		i.Say(fmt.Sprintf("%d paths added, %d changed, %d removed", did.Added, did.Changed, did.Removed))
+	}
+	if did.Lost > 0 {
+		i.Say(fmt.Sprintf("where %d floating outputs lie is lost: ca-derivations was never enabled in Nix", did.Lost))
 	}
 	return err
 }
