@@ -98,7 +98,7 @@ func (w *World) lookUp(f *fetch) messages.Message {
 	if w.hit(CacheLies) { // about what it refers to, perhaps in a circle
 		f.refs = append(f.refs, w.graph.Drvs[w.rng.IntN(len(w.graph.Drvs))].Outputs[0].Path)
 	}
-	f.refs = slices.DeleteFunc(f.refs, func(p storepath.Path) bool { return p == f.path })
+	f.refs = slices.DeleteFunc(f.refs, func(p storepath.Path) bool { return p == f.path || p.IsZero() })
 	return &messages.PathFound{Name: c.name, References: f.refs, NarSize: 1000, Download: 100}
 }
 
