@@ -39,6 +39,7 @@ type Tree struct {
 	closers  []func()
 	subs     *caches.Substituters
 	observed chan struct{} // closed when the observer has heard all
+	abreast  chan struct{} // one for each [Tree.Synchronise]
 }
 
 // Start starts the tree: ports first, so that machines find them.
@@ -46,9 +47,9 @@ func Start(s Settings) *Tree {
 	if s.Make == nil {
 		s.Make = s.Machines.Make
 	}
-	s.Services = s.Services.WithCollector()
+	s.Services = s.Services.Shared()
 	rt := host.Start(host.Options{New: s.Make, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
-	t := &Tree{runtime: rt, Clients: ports.NewClients(rt), observed: make(chan struct{})}
+	t := &Tree{runtime: rt, Clients: ports.NewClients(rt), observed: make(chan struct{}), abreast: make(chan struct{}, 1)}
 	clock := ports.NewClock(rt)
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
 	users := ports.NewUsers(rt, s.Services)
@@ -67,7 +68,7 @@ func Start(s Settings) *Tree {
 	hear := s.Observe
 	if s.Sessions != nil {
 		shown := sessions.NewProgress(builds)
-		t.Sessions = sessions.New(rt, s.Services, t.subs, *s.Sessions, shown)
+		t.Sessions = sessions.New(rt, s.Services, t.subs, *s.Sessions, shown, t.Clients.Number)
 		rt.SpawnPort(messages.Sessions, t.Sessions.Handle)
 		hear = both(hear, shown.Hear)
 	}
@@ -92,12 +93,25 @@ func both(a, b func(messages.Message)) func(messages.Message) {
 // observer passes messages on until it is told that no more will come.
 func (t *Tree) observer(observe func(messages.Message)) func(messages.Message) {
 	return func(m messages.Message) {
-		if _, last := m.(*messages.AtRest); last {
+		switch m := m.(type) {
+		case *messages.AtRest:
 			close(t.observed)
 			return
+		case *messages.SyncProgress:
+			if m.Request == 0 {
+				t.abreast <- struct{}{}
+				return
+			}
 		}
 		observe(m)
 	}
+}
+
+// Synchronise returns when the observer has heard what goals said before an
+// answer that the caller has.
+func (t *Tree) Synchronise() {
+	t.runtime.Send(messages.Progress, &messages.SyncProgress{})
+	<-t.abreast
 }
 
 // Close waits until the observer has heard what goals said before they told

@@ -15,7 +15,7 @@ import (
 const module = "troupe"
 
 // governed lists the libraries whose use the table rules on.
-var governed = []string{"github.com/asynkron/protoactor-go", "github.com/cockroachdb/pebble/v2", "golang.org/x/sys/unix"}
+var governed = []string{"github.com/asynkron/protoactor-go", "github.com/cockroachdb/pebble/v2", "golang.org/x/sys/unix", "modernc.org/sqlite"}
 
 // row is one line of the import table.
 type row struct {

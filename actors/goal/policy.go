@@ -6,4 +6,6 @@ import "troupe/storage/storepath"
 type Policy struct {
 	StoreDir     storepath.Dir
 	CacheFailure bool // remember failed outputs
+	// LogCommand is what people are told to read a log with; "" is our own.
+	LogCommand string `json:",omitempty"`
 }

@@ -1,6 +1,7 @@
 package goal
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ func (g *Derivation) lastLines(m *messages.BuilderExited) string {
 		fmt.Fprintf(&b, "\n> %s", l)
 	}
 	if g.log != "" {
-		fmt.Fprintf(&b, "\nFor full logs, run:\n  troupe log %s", g.policy.StoreDir.Join(g.target.Path))
+		fmt.Fprintf(&b, "\nFor full logs, run:\n  %s %s", cmp.Or(g.policy.LogCommand, "troupe log"), g.policy.StoreDir.Join(g.target.Path))
 	}
 	return b.String()
 }

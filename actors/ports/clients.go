@@ -41,23 +41,32 @@ func (c *Clients) Handle(m messages.Message) {
 	}
 }
 
-// Realise makes targets valid and returns one result each; the request's number
-// and client are set here. Where ctx ends first it is withdrawn, and what is not
+// Number is one that no other request of the tree has.
+func (c *Clients) Number() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last++
+	return c.last
+}
+
+// Realise makes targets valid and returns one result each. The request's client
+// is set here, and its number where it is 0. Where ctx ends first it is withdrawn, and what is not
 // done is [messages.Cancelled].
 func (c *Clients) Realise(ctx context.Context, r messages.RealiseTargets) []messages.Result {
+	if r.Request == 0 {
+		r.Request = c.Number()
+	}
+	r.Client = messages.Clients
 	answer := make(chan []messages.Result, 1)
 	c.mu.Lock()
-	c.last++
-	id := c.last
-	c.answers[id] = answer
+	c.answers[r.Request] = answer
 	c.mu.Unlock()
-	r.Request, r.Client = id, messages.Clients
 	c.out.Send(messages.Worker, &r)
 	select {
-	case r := <-answer:
-		return r
+	case results := <-answer:
+		return results
 	case <-ctx.Done():
-		c.out.Send(messages.Worker, &messages.CancelRequest{Request: id})
+		c.out.Send(messages.Worker, &messages.CancelRequest{Request: r.Request})
 		return <-answer
 	}
 }

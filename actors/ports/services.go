@@ -69,9 +69,11 @@ type CachePolicy struct {
 	Transfers string
 }
 
-// WithCollector has the one collector of a process.
-func (s Services) WithCollector() Services {
+// Shared has what there is one of in a process.
+func (s Services) Shared() Services {
 	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}
+	s.Hashes = NewHashes(s.Layout, s.DB)
+	s.Given = &Given{}
 	return s
 }
 

@@ -33,7 +33,7 @@ func TestSpace(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer roots.Close()
-	s := Services{Layout: l, DB: db, Roots: roots}.WithCollector()
+	s := Services{Layout: l, DB: db, Roots: roots}.Shared()
 	adder := addition.Adder{Layout: l, DB: db}
 	p, err := adder.Text(context.Background(), "dead", []byte("x"), nil)
 	if err := errors.Join(err, adder.Commit(context.Background(), p)); err != nil {

@@ -25,12 +25,13 @@ const (
 	idle                   // nothing is under way
 	realising              // the worker is at work for the client
 	finishing              // the same, and it is the last that the client is given
-	closing                // the port was told to close the connection
+	cut                    // the same, and it is being cancelled
+	closing                // no new work is taken; the client goes, or is cut off
 	leaving                // the client is gone; the worker's answer is awaited
 	ended                  // the door knows
 )
 
-var stateNames = [...]string{"new", "idle", "realising", "finishing", "closing", "leaving", "ended"}
+var stateNames = [...]string{"new", "idle", "realising", "finishing", "cut", "closing", "leaving", "ended"}
 
 func (s state) String() string { return stateNames[s] }
 
@@ -38,7 +39,7 @@ func (s state) String() string { return stateNames[s] }
 func New(self messages.Address) *Session { return &Session{self: self, state: idle} }
 
 func (s *Session) String() string {
-	if s.state == realising || s.state == finishing || s.state == leaving {
+	if s.state == realising || s.state == finishing || s.state == cut || s.state == leaving {
 		return fmt.Sprintf("%v request=%d", s.state, s.request)
 	}
 	return s.state.String()
@@ -81,7 +82,10 @@ func (s *Session) onRealised(m *messages.TargetsRealised) []host.Effect {
 	case realising:
 		s.become(idle, 0)
 		return s.answer(&messages.ClientAnswered{Request: m.Request, Results: m.Results})
-	case finishing:
+	case finishing: // the client may have something to ask about what it got
+		s.become(closing, 0)
+		return s.answer(&messages.ClientAnswered{Request: m.Request, Results: m.Results})
+	case cut:
 		s.become(closing, 0)
 		return append(s.answer(&messages.ClientAnswered{Request: m.Request, Results: m.Results}), s.closeConnection(false)...)
 	case leaving:
@@ -97,6 +101,9 @@ func (s *Session) onGone() []host.Effect {
 	case realising, finishing:
 		s.become(leaving, s.request)
 		return s.cancel()
+	case cut:
+		s.become(leaving, s.request)
+		return nil
 	}
 	panic(s.unexpected(&messages.ClientGone{}))
 }
@@ -115,6 +122,7 @@ func (s *Session) onFinishUp() []host.Effect {
 func (s *Session) onCutOff() []host.Effect {
 	switch s.state {
 	case finishing:
+		s.become(cut, s.request)
 		return s.cancel()
 	case closing:
 		return s.closeConnection(true)

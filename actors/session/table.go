@@ -14,9 +14,11 @@ idle       FinishUp          closing    port: CloseConnection
 realising  TargetsRealised   idle       port: ClientAnswered
 realising  ClientGone        leaving    worker: CancelRequest
 realising  FinishUp          finishing
-finishing  TargetsRealised   closing    port: ClientAnswered, CloseConnection
+finishing  TargetsRealised   closing    port: ClientAnswered
 finishing  ClientGone        leaving    worker: CancelRequest
-finishing  CutOff            finishing  worker: CancelRequest
+finishing  CutOff            cut        worker: CancelRequest
+cut        TargetsRealised   closing    port: ClientAnswered, CloseConnection
+cut        ClientGone        leaving
 closing    RealiseForClient  closing    port: ClientAnswered, refused
 closing    ClientGone        ended      door: SessionEnded
 closing    CutOff            closing    port: CloseConnection, at once

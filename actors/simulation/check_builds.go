@@ -43,9 +43,12 @@ func (w *World) mayBuild(m *messages.PrepareBuild) error {
 	if !w.view.slots[m.Build] {
 		return fmt.Errorf("%s builds without a slot", m.Build)
 	}
-	for _, o := range d.Outputs {
-		if w.locks.owner[o.Path] != m.Build {
-			return fmt.Errorf("%s builds %v without its lock", m.Build, o.Path)
+	if d.Resolve {
+		return fmt.Errorf("%s builds what is to be resolved", m.Build)
+	}
+	for _, p := range d.locks() {
+		if w.locks.owner[p] != m.Build {
+			return fmt.Errorf("%s builds without the lock of %v", m.Build, p)
 		}
 	}
 	for _, p := range m.Inputs {
@@ -73,6 +76,9 @@ func (w *World) mayBuild(m *messages.PrepareBuild) error {
 }
 
 func (w *World) allValid(d Drv) bool {
+	if d.Unknown {
+		return len(w.realised(d.Drv)) == len(d.Outputs)
+	}
 	return !slices.ContainsFunc(d.Outputs, func(o messages.Output) bool { return !w.disk.valid(o.Path) })
 }
 

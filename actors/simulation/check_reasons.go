@@ -66,7 +66,7 @@ func (w *World) lockReason(at messages.Address, g *goalView) error {
 	}
 	paths := []storepath.Path{g.target.Path}
 	if d, ok := w.graph.drv(g.target.Path); ok && g.target.IsBuild() {
-		paths = d.outputs([]string{messages.AllOutputs})
+		paths = d.locks()
 	}
 	for _, p := range paths {
 		if !w.locks.free(at, p) {

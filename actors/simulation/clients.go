@@ -119,7 +119,9 @@ func (c *client) target() messages.Target {
 	}
 	d := g.Drvs[c.rng.IntN(len(g.Drvs))]
 	if c.rng.IntN(8) == 0 {
-		return messages.Target{Path: d.Outputs[0].Path}
+		if p := d.Outputs[0].Path; !p.IsZero() {
+			return messages.Target{Path: p}
+		}
 	}
 	t := messages.Target{Path: d.Drv, Outputs: d.some(c.rng)}
 	if c.rng.IntN(15) == 0 {

@@ -12,9 +12,10 @@ type disk struct {
 	records  map[storepath.Path]*record
 	contents map[storepath.Path]bool // what lies at a path; whether it was flushed
 	failed   map[storepath.Path]bool
-	leases   leases                  // temporary roots of the service
-	rooted   map[storepath.Path]bool // by clients, for good
-	acked    map[storepath.Path]bool // told to a client as valid, and rooted by it
+	traces   map[storepath.Path]storepath.Path // where outputs lie that have no path before, by [lockOf]
+	leases   leases                            // temporary roots of the service
+	rooted   map[storepath.Path]bool           // by clients, for good
+	acked    map[storepath.Path]bool           // told to a client as valid, and rooted by it
 }
 
 // record says that a path is valid.
@@ -25,6 +26,7 @@ type record struct {
 
 func newDisk() *disk {
 	return &disk{records: map[storepath.Path]*record{}, contents: map[storepath.Path]bool{}, failed: map[storepath.Path]bool{},
+		traces: map[storepath.Path]storepath.Path{},
 		leases: newLeases(), rooted: map[storepath.Path]bool{}, acked: map[storepath.Path]bool{}}
 }
 
@@ -121,6 +123,7 @@ func (d *disk) crash(rng *rand.Rand) {
 			delete(d.records, p)
 		}
 	}
+	d.forgetTraces()
 	left := make([]storepath.Path, 0, len(d.contents))
 	for p := range d.contents {
 		left = append(left, p)
@@ -173,5 +176,15 @@ func (d *disk) collect() (n int) {
 			n++
 		}
 	}
+	d.forgetTraces()
 	return n
+}
+
+// forgetTraces forgets where outputs lie whose path is not valid any more.
+func (d *disk) forgetTraces() {
+	for at, p := range d.traces {
+		if !d.valid(p) {
+			delete(d.traces, at)
+		}
+	}
 }

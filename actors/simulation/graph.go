@@ -16,12 +16,19 @@ type Graph struct {
 	Sources []storepath.Path
 	index   map[storepath.Path]int // of a derivation
 	source  map[storepath.Path]bool
+
+	resolved    map[storepath.Path]Drv // that others were resolved to
+	resolutions map[string]storepath.Path
 }
 
 // Drv is one derivation.
 type Drv struct {
 	messages.Recipe
 	Duration time.Duration // of its builder
+
+	kind    kind
+	content int               // derivations that differ only in how their inputs are made have the same
+	made    []messages.Output // where its outputs lie, where the recipe does not tell
 }
 
 // NewGraph makes a graph of recipes that were read. Durations of builders are
@@ -83,6 +90,7 @@ func randomGraph(s Scenario) *Graph {
 		first.Inputs = append(first.Inputs, messages.Target{Path: last.Drv, Outputs: []string{last.Outputs[0].Name}})
 	}
 	g.number()
+	g.float(s)
 	return g
 }
 
@@ -154,7 +162,8 @@ func (d Drv) outputs(names []string) (paths []storepath.Path) {
 func (g *Graph) drv(p storepath.Path) (Drv, bool) {
 	i, ok := g.index[p]
 	if !ok {
-		return Drv{}, false
+		d, ok := g.resolved[p]
+		return d, ok
 	}
 	return g.Drvs[i], true
 }

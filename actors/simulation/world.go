@@ -26,6 +26,7 @@ type World struct {
 	lives  int
 
 	builds  map[messages.Address]*build
+	anew    int // impure outputs that were made
 	fetches map[messages.Address]*fetch
 	caches  []*binaryCache
 	users   *users

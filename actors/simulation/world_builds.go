@@ -120,12 +120,22 @@ func (w *World) finishBuild(b *build) messages.Message {
 	case w.hit(OutputRejected):
 		return &messages.BuildRejected{Status: messages.OutputRejected, Reason: "an output is missing"}
 	}
+	answer := &messages.BuildFinished{}
 	for _, o := range b.drv.Outputs {
-		if b.prepare.Mode != messages.Check && !w.disk.valid(o.Path) {
+		o.Path = w.output(b.drv, o.Name)
+		answer.Outputs = append(answer.Outputs, o)
+		if b.prepare.Mode == messages.Check {
+			continue
+		}
+		w.disk.leases.add(b.address, o.Path)
+		if !w.disk.valid(o.Path) {
 			w.disk.register(o.Path, b.refs)
 		}
+		if b.drv.Unknown && !b.drv.Impure {
+			w.trace1(b.drv.Drv, o)
+		}
 	}
-	return &messages.BuildFinished{Outputs: b.drv.Outputs}
+	return answer
 }
 
 func (w *World) process(m messages.Message) {

@@ -42,8 +42,9 @@ func (w *World) stockCaches() {
 					refs = append(refs, from.outputs(in.Outputs)...)
 				}
 			}
+			refs = slices.DeleteFunc(refs, storepath.Path.IsZero) // of outputs that have no path
 			for _, o := range d.Outputs {
-				if rng.IntN(3) > 0 {
+				if rng.IntN(3) > 0 && !o.Path.IsZero() {
 					c.paths[o.Path] = refs
 				}
 			}
@@ -98,7 +99,7 @@ func (w *World) lookUp(f *fetch) messages.Message {
 	if w.hit(CacheLies) { // about what it refers to, perhaps in a circle
 		f.refs = append(f.refs, w.graph.Drvs[w.rng.IntN(len(w.graph.Drvs))].Outputs[0].Path)
 	}
-	f.refs = slices.DeleteFunc(f.refs, func(p storepath.Path) bool { return p == f.path })
+	f.refs = slices.DeleteFunc(f.refs, func(p storepath.Path) bool { return p == f.path || p.IsZero() })
 	return &messages.PathFound{Name: c.name, References: f.refs, NarSize: 1000, Download: 100}
 }
 

@@ -120,7 +120,7 @@ func (l *locks) othersCome() {
 	l.w.ev.after(time.Duration(l.w.rng.IntN(3000))*time.Millisecond, "", 0, func() {
 		if l.w.hit(LockTaken) {
 			d := l.w.graph.Drvs[l.w.rng.IntN(len(l.w.graph.Drvs))]
-			p := d.Outputs[l.w.rng.IntN(len(d.Outputs))].Path
+			p := d.locks()[l.w.rng.IntN(len(d.Outputs))]
 			if _, taken := l.owner[p]; !taken {
 				l.owner[p] = others
 				l.w.ev.after(time.Duration(l.w.rng.IntN(30_000))*time.Millisecond, "", 0, func() { l.otherGoes(p) })

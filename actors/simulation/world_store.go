@@ -21,6 +21,10 @@ func (w *World) database(m messages.Message) {
 		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.readDerivation(m.Drv)) })
 	case *messages.QueryPaths:
 		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.queryPaths(m)) })
+	case *messages.ResolveDerivation:
+		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.resolve(m)) })
+	case *messages.RecordRealisations:
+		w.work(m.From, queryTime, func() { w.send(messages.Database, m.From, w.record(m)) })
 	case *messages.KeepPaths:
 		w.disk.leases.add(m.Owner, m.Paths...)
 	case *messages.ReleasePaths:
@@ -66,6 +70,16 @@ func (w *World) queryPaths(m *messages.QueryPaths) messages.Message {
 		a.Failed[i] = !a.Valid[i] && w.disk.failed[p]
 		if a.Valid[i] && !w.disk.records[p].durable {
 			a.Provisional = append(a.Provisional, p)
+		}
+	}
+	if m.Drv.IsZero() {
+		return a
+	}
+	a.Outputs = w.realised(m.Drv)
+	for _, o := range a.Outputs {
+		w.disk.leases.add(m.From, o.Path)
+		if !w.disk.records[o.Path].durable {
+			a.Provisional = append(a.Provisional, o.Path)
 		}
 	}
 	return a

@@ -6,16 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/term"
 
 	"troupe/actors"
+	"troupe/actors/ports/sessions"
+	"troupe/cmd/troupe/config"
 	"troupe/cmd/troupe/progress"
+	"troupe/cmd/troupe/remote"
 	"troupe/messages"
-	"troupe/sandbox/linux"
-	"troupe/storage/localstore"
+	"troupe/storage/storepath"
 )
 
 type buildCmd struct {
@@ -30,10 +33,8 @@ type buildCmd struct {
 	Rebuild       bool     `help:"Build again what is valid, and compare."`
 	JSON          bool     `help:"Print the results as JSON."`
 	Journal       string   `help:"Record every step." placeholder:"FILE" type:"path"`
-	NoWait        bool     `help:"Fail rather than wait while another process holds the store."`
+	NoWait        bool     `help:"Fail rather than wait while a process holds the store that serves nobody."`
 	Targets       []string `arg:"" name:"target" help:"A .drv in the store or a file, x.drv^out,dev or x.drv^*, a derivation as JSON, or a store path."`
-
-	told map[string]bool // the errors of goals, which the display has shown
 }
 
 // apply lets flags override settings.
@@ -54,98 +55,113 @@ func (c *buildCmd) apply(s *session) error {
 		set["keep-failed"] = "true"
 	}
 	for name, v := range set {
-		if err := s.settings.Set(name, v); err != nil {
-			return &codedError{code: exitUsage, text: err.Error()}
+		if err := s.set(name, v); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (c *buildCmd) Run(s *session) (err error) {
+// Run builds through whoever serves the store or, where nobody does, takes the
+// store and serves others meanwhile. When who served goes away, the rest is done
+// in the same way.
+func (c *buildCmd) Run(s *session) error {
 	if err := c.apply(s); err != nil {
 		return err
 	}
-	st, err := openStoreWait(s, readWrite, !c.NoWait)
-	if err != nil {
-		return err
+	for losses := 0; ; losses++ {
+		st, client, err := join(s, readWrite, !c.NoWait)
+		if err != nil {
+			return err
+		}
+		if client == nil {
+			return c.here(s, st)
+		}
+		err = errors.Join(c.there(s, client), client.Close())
+		if !remote.IsLost(err) || losses == maxLosses {
+			return err
+		}
+		s.warn(err.Error() + "; trying again")
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
-	c.told = map[string]bool{}
-	mode := messages.Normal
+}
+
+// maxLosses is how many services may go away during one command.
+const maxLosses = 3
+
+func (c *buildCmd) mode() messages.Mode {
 	if c.Rebuild {
-		mode = messages.Check
+		return messages.Check
 	}
-	wanted, err := targets(s, st, c.Targets, mode)
+	return messages.Normal
+}
+
+// here builds in this process, which holds the store.
+func (c *buildCmd) here(s *session, st *openedStore) (err error) {
+	defer func() { err = errors.Join(err, st.close()) }()
+	wanted, err := targets(s, st.adder(), c.Targets, c.mode())
 	if err != nil {
 		return err
 	}
 	if c.DryRun {
 		return dryRun(s, st, wanted)
 	}
-	results, err := c.realise(s, st, wanted)
-	if err != nil {
-		return err
-	}
-	c.tellRest(s, results)
-	return c.tell(s, wanted, results)
-}
-
-// realise runs a tree of actors for as long as the request takes.
-func (c *buildCmd) realise(s *session, st *openedStore, wanted []messages.Target) (results []messages.Result, err error) {
-	launcher, err := linux.NewLauncher()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, launcher.Close()) }()
-	settings, _, err := treeSettings(s, st, launcher, "")
-	if err != nil {
-		return nil, err
-	}
-	roots, err := localstore.OpenTempRoots(s.location)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, roots.Close()) }()
 	display := progress.New(s.stderr, terminalSize)
 	defer display.Close()
 	log := zerolog.New(zerolog.ConsoleWriter{Out: displayWriter{display}, NoColor: true, PartsExclude: []string{"time"}}).Level(zerolog.WarnLevel)
-	settings.Services.Roots, settings.Services.Log, settings.Logger = roots, log, log
-	useCgroups(launcher, s.settings.UseCgroups, log)
-	settings.Machines.Goal.CacheFailure = c.CacheFailure
-	settings.Observe = func(m messages.Message) {
-		c.hear(m)
-		display.Observe(m)
-	}
-	settings.Fatal = func(actor messages.Address, reason string) {
-		fmt.Fprintf(os.Stderr, "error: actor %s panicked: %s\n", actor, reason)
-		os.Exit(exitFailure)
-	}
-	finish, err := record(c.Journal, s, &settings)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, finish()) }()
-	tree := actors.Start(settings)
-	defer tree.Close()
-	results = tree.Clients.Realise(s.ctx, messages.RealiseTargets{
-		Targets: wanted, KeepGoing: s.settings.KeepGoing, Terms: termsOf(s.settings)})
-	return results, awaitRest(tree)
+	own := newOwnGoals(display.Observe)
+	d := &service{s: s, log: log, access: trustingMe, socket: daemonSocket(s.location, os.LookupEnv), journal: c.Journal,
+		fatal: func(actor messages.Address, reason string) {
+			fmt.Fprintf(os.Stderr, "error: actor %s panicked: %s\n", actor, reason)
+		},
+		adjust: func(a *actors.Settings) {
+			a.Machines.Goal.CacheFailure = c.CacheFailure
+			a.Observe = own.hear
+		}}
+	return d.run(st, func(d *service) error { return c.realise(d, own, display, wanted) })
 }
 
-// hear notes which errors are shown.
-func (c *buildCmd) hear(m messages.Message) {
-	if e, over := m.(*messages.GoalEnded); over && messages.Shown(e.Goal, e.Result) {
-		c.told[e.Result.Error] = true
+// realise makes the targets valid, tells of it, and sees guests off.
+func (c *buildCmd) realise(d *service, own *ownGoals, display *progress.Display, wanted []messages.Target) error {
+	s := d.s
+	if err := d.keep(wanted); err != nil {
+		return err
 	}
+	guests := d.invite(func(n int) { display.Print(fmt.Sprintf("waiting until all who have joined are done: %d", n)) })
+	request := messages.RealiseTargets{Request: d.tree.Clients.Number(), Targets: wanted, KeepGoing: s.settings.KeepGoing,
+		Terms: termsOf(s.settings)}
+	own.watch(request.Request)
+	results := d.tree.Clients.Realise(s.ctx, request)
+	d.tree.Synchronise()
+	tellRest(display, own.wasShown, results)
+	told := c.tell(s, wanted, results)
+	return errors.Join(told, guests.leave(), awaitRest(d.tree))
 }
 
-// tellRest prints the errors that came after the goals had ended well: that
-// what they made could not be put on disk.
-func (c *buildCmd) tellRest(s *session, results []messages.Result) {
+// keep keeps the targets from guests who collect garbage.
+func (d *service) keep(wanted []messages.Target) error {
+	paths := make([]storepath.Path, len(wanted))
+	for i, t := range wanted {
+		paths[i] = t.Path
+	}
+	return d.roots.Add("command", paths...)
+}
+
+// trustingMe trusts whoever the command belongs to, beside those that the
+// settings trust: the store is his as it is.
+func trustingMe(s config.Settings) sessions.Access {
+	me := sessions.Lookup(os.Geteuid(), os.Getegid(), os.Getpid()).User
+	return sessions.Access{Allowed: s.AllowedUsers, Trusted: append(slices.Clone(s.TrustedUsers), me), BuildGroup: s.BuildUsersGroup}
+}
+
+// tellRest prints the errors that were not shown: those that came after the goals
+// had ended well, that what they made could not be put on disk, and what only an
+// answer tells.
+func tellRest(display *progress.Display, shown func(string) bool, results []messages.Result) {
+	told := map[string]bool{}
 	for _, r := range results {
-		if r.Error != "" && !r.Status.OK() && !c.told[r.Error] {
-			c.told[r.Error] = true
-			fmt.Fprintln(s.stderr, progress.Error(r.Error))
+		if r.Error != "" && !r.Status.OK() && r.Status != messages.Cancelled && !shown(r.Error) && !told[r.Error] {
+			told[r.Error] = true
+			display.Print(progress.Error(r.Error))
 		}
 	}
 }

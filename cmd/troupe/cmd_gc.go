@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"troupe/cmd/troupe/remote"
+	"troupe/messages/workerproto"
 	"troupe/storage/gc"
 	"troupe/storage/localstore"
 )
@@ -23,25 +25,21 @@ type gcCmd struct {
 	Paths      []string `arg:"" optional:"" name:"path" help:"More paths for --delete."`
 }
 
-func (c *gcCmd) Run(s *session) (err error) {
+func (c *gcCmd) Run(s *session) error {
 	o, err := c.options(s)
 	if err != nil {
 		return err
 	}
 	// To find out that there is no store makes none.
-	st, err := openStore(s, readOnly)
-	if err != nil {
-		return err
+	how := readOnly
+	if o.Action >= gc.DeleteDead && exists(databaseDir(s.location)) {
+		how = readWrite
 	}
-	if o.Action >= gc.DeleteDead {
-		if err := st.close(); err != nil {
-			return err
-		}
-		if st, err = openStore(s, readWrite); err != nil {
-			return err
-		}
-	}
-	defer func() { err = errors.Join(err, st.close()) }()
+	return s.either(how, func(st *openedStore) error { return c.here(s, st, o) },
+		func(client *remote.Client) error { return c.there(s, client, o) })
+}
+
+func (c *gcCmd) here(s *session, st *openedStore, o gc.Options) (err error) {
 	roots, err := localstore.OpenTempRoots(s.location)
 	if err != nil {
 		return err
@@ -49,9 +47,39 @@ func (c *gcCmd) Run(s *session) (err error) {
 	defer func() { err = errors.Join(err, roots.Close()) }()
 	collector := &gc.Collector{Layout: s.location, DB: st.db, Roots: roots}
 	if c.PrintRoots {
-		return c.printRoots(s, collector, o)
+		roots, err := collector.FindRoots(s.ctx, o.Talk)
+		if err != nil {
+			return err
+		}
+		return c.tellRoots(s, roots)
 	}
-	return c.collect(s, collector, o)
+	result, err := collector.Collect(s.ctx, o)
+	if errors.Is(err, context.Canceled) && s.ctx.Err() != nil {
+		err = s.ctx.Err()
+	}
+	return errors.Join(err, c.tell(s, o, result))
+}
+
+// there lets the daemon collect. What it keeps beside what is needed are its own
+// settings.
+func (c *gcCmd) there(s *session, client *remote.Client, o gc.Options) error {
+	if c.PrintRoots {
+		found, err := remote.Tell[*workerproto.Roots](s.ctx, client, &workerproto.FindRoots{})
+		if err != nil {
+			return err
+		}
+		roots := make([]gc.Root, len(found.Roots))
+		for i, r := range found.Roots {
+			roots[i] = gc.Root{Link: r.Link, Path: r.Path}
+		}
+		return c.tellRoots(s, roots)
+	}
+	q := &workerproto.CollectGarbage{Action: workerproto.GCAction(o.Action), Paths: o.Paths, MaxFreed: o.MaxFreed}
+	got, err := remote.Tell[*workerproto.GCResult](s.ctx, client, q)
+	if err != nil {
+		return err
+	}
+	return c.tell(s, o, gc.Result{Paths: got.Paths, Freed: got.BytesFreed})
 }
 
 func (c *gcCmd) options(s *session) (gc.Options, error) {
@@ -93,11 +121,7 @@ func parseBytes(text string) (uint64, error) {
 	return n << shift, nil
 }
 
-func (c *gcCmd) printRoots(s *session, collector *gc.Collector, o gc.Options) error {
-	roots, err := collector.FindRoots(s.ctx, o.Talk)
-	if err != nil {
-		return err
-	}
+func (c *gcCmd) tellRoots(s *session, roots []gc.Root) error {
 	if c.JSON {
 		links := map[string][]string{}
 		for _, r := range roots {
@@ -120,23 +144,19 @@ type gcJSON struct {
 	BytesFreed uint64   `json:"bytesFreed"`
 }
 
-func (c *gcCmd) collect(s *session, collector *gc.Collector, o gc.Options) error {
-	result, err := collector.Collect(s.ctx, o)
-	if errors.Is(err, context.Canceled) && s.ctx.Err() != nil {
-		err = s.ctx.Err()
-	}
+func (c *gcCmd) tell(s *session, o gc.Options, result gc.Result) error {
 	if c.JSON {
 		paths := append([]string{}, result.Paths...)
-		return errors.Join(err, json.NewEncoder(s.stdout).Encode(gcJSON{paths, result.Freed}))
+		return json.NewEncoder(s.stdout).Encode(gcJSON{paths, result.Freed})
 	}
-	if o.Action < gc.DeleteDead {
-		for _, p := range result.Paths {
-			if _, err := fmt.Fprintln(s.stdout, p); err != nil {
-				return err
-			}
-		}
+	if o.Action >= gc.DeleteDead {
+		_, err := fmt.Fprintf(s.stdout, "%d store paths deleted, %s freed\n", len(result.Paths), gc.ShowBytes(result.Freed))
 		return err
 	}
-	_, perr := fmt.Fprintf(s.stdout, "%d store paths deleted, %s freed\n", len(result.Paths), gc.ShowBytes(result.Freed))
-	return errors.Join(err, perr)
+	for _, p := range result.Paths {
+		if _, err := fmt.Fprintln(s.stdout, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }

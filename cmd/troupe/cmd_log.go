@@ -43,17 +43,18 @@ func (c *logCmd) Run(s *session) error {
 
 // derivers are the derivations that may have made a path, the one that did
 // first.
-func derivers(s *session, p storepath.Path) ([]storepath.Path, error) {
-	st, err := openStore(s, readOnly)
-	if err != nil {
-		return nil, err
-	}
-	drvs, err := st.db.Derivers(p)
-	if err == nil {
-		info, ok, gerr := st.db.Get(p)
-		if err = gerr; ok && !info.Deriver.IsZero() {
-			drvs = append([]storepath.Path{info.Deriver}, drvs...)
+func derivers(s *session, p storepath.Path) (drvs []storepath.Path, err error) {
+	err = s.withKnowledge(func(known knowledge) error {
+		all, err := known.Derivers(p)
+		if err != nil {
+			return err
 		}
-	}
-	return drvs, errors.Join(err, st.close())
+		info, ok, err := known.Get(p)
+		if ok && !info.Deriver.IsZero() {
+			drvs = append(drvs, info.Deriver)
+		}
+		drvs = append(drvs, all...)
+		return err
+	})
+	return drvs, err
 }

@@ -1,24 +1,26 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
+	"troupe/cmd/troupe/remote"
+	"troupe/messages/workerproto"
 	"troupe/storage/upkeep"
 )
 
 type optimiseCmd struct{}
 
-func (*optimiseCmd) Run(s *session) (err error) {
-	st, err := openStore(s, readWrite)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.close()) }()
-	saved, err := upkeep.Optimise(s.ctx, s.location, st.db, s.warn, nil)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(s.stderr, saved)
-	return err
+func (*optimiseCmd) Run(s *session) error {
+	return s.either(readWrite,
+		func(st *openedStore) error {
+			saved, err := upkeep.Optimise(s.ctx, s.location, st.db, s.warn, nil)
+			if err == nil {
+				_, err = fmt.Fprintln(s.stderr, saved)
+			}
+			return err
+		},
+		func(client *remote.Client) error { // who says himself what came of it
+			_, err := remote.Tell[*workerproto.One](s.ctx, client, &workerproto.OptimiseStore{})
+			return err
+		})
 }

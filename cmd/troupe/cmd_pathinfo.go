@@ -18,24 +18,23 @@ type pathInfoCmd struct {
 }
 
 func (c *pathInfoCmd) Run(s *session) error {
-	st, err := openStore(s, readOnly)
-	if err != nil {
-		return err
-	}
-	defer st.close()
+	return s.withKnowledge(func(known knowledge) error { return c.tell(s, known) })
+}
+
+func (c *pathInfoCmd) tell(s *session, known knowledge) error {
 	paths, err := parsePaths(s, c.Paths)
 	if err != nil {
 		return err
 	}
 	if c.Recursive {
-		if paths, err = collect(st.db.Closure(paths...)); err != nil {
+		if paths, err = collect(known.Closure(paths...)); err != nil {
 			return notValid(s, err)
 		}
 	}
 	slices.SortFunc(paths, storepath.Path.Compare)
 	infos := make([]validity.Info, len(paths))
 	for i, p := range paths {
-		info, ok, err := st.db.Get(p)
+		info, ok, err := known.Get(p)
 		if err != nil {
 			return err
 		}
@@ -45,19 +44,19 @@ func (c *pathInfoCmd) Run(s *session) error {
 		infos[i] = info
 	}
 	if c.JSON {
-		return c.printJSON(s, st, infos)
+		return c.printJSON(s, known, infos)
 	}
-	return c.print(s, st, infos)
+	return c.print(s, known, infos)
 }
 
-func (c *pathInfoCmd) print(s *session, st *openedStore, infos []validity.Info) error {
+func (c *pathInfoCmd) print(s *session, known knowledge, infos []validity.Info) error {
 	for _, info := range infos {
 		line := s.location.Dir.Join(info.Path)
 		if c.Size {
 			line += fmt.Sprintf("\t%d", info.NarSize)
 		}
 		if c.Closure {
-			size, err := closureSize(st, info.Path)
+			size, err := closureSize(known, info.Path)
 			if err != nil {
 				return err
 			}
@@ -70,12 +69,12 @@ func (c *pathInfoCmd) print(s *session, st *openedStore, infos []validity.Info) 
 	return nil
 }
 
-func closureSize(st *openedStore, p storepath.Path) (total uint64, err error) {
-	for q, err := range st.db.Closure(p) {
+func closureSize(known knowledge, p storepath.Path) (total uint64, err error) {
+	for q, err := range known.Closure(p) {
 		if err != nil {
 			return 0, err
 		}
-		info, _, err := st.db.Get(q)
+		info, _, err := known.Get(q)
 		if err != nil {
 			return 0, err
 		}
@@ -99,12 +98,12 @@ type pathInfoJSON struct {
 	Version          int      `json:"version"`
 }
 
-func (c *pathInfoCmd) printJSON(s *session, st *openedStore, infos []validity.Info) error {
+func (c *pathInfoCmd) printJSON(s *session, known knowledge, infos []validity.Info) error {
 	all := map[string]pathInfoJSON{}
 	for _, info := range infos {
 		j := infoJSON(s.location.Dir, info)
 		if c.Closure {
-			size, err := closureSize(st, info.Path)
+			size, err := closureSize(known, info.Path)
 			if err != nil {
 				return err
 			}

@@ -154,7 +154,7 @@ func (g *graphReader) take(name string, data []byte) {
 		g.fail(err)
 		return
 	}
-	if d.Supported() != nil {
+	if d.Supported() != nil || !d.KnowsOutputs() || d.MustResolve() {
 		return // what depends on it finds that it cannot be read, as in a store
 	}
 	g.recipes = append(g.recipes, recipeOf(p, d))

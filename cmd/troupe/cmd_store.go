@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"troupe/cmd/troupe/remote"
 	"troupe/storage/derivation"
 	"troupe/storage/nar"
 	"troupe/storage/registration"
@@ -29,33 +31,30 @@ type storeCmd struct {
 
 type dumpDBCmd struct{}
 
-func (*dumpDBCmd) Run(s *session) (err error) {
-	st, err := openStore(s, readOnly)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.close()) }()
-	out := bufio.NewWriter(s.stdout)
-	w := registration.NewWriter(out, s.location.Dir, registration.Dump)
-	for info, err := range st.db.All() {
-		if err != nil {
-			return err
+func (*dumpDBCmd) Run(s *session) error {
+	return s.withKnowledge(func(known knowledge) error {
+		out := bufio.NewWriter(s.stdout)
+		w := registration.NewWriter(out, s.location.Dir, registration.Dump)
+		for info, err := range known.All() {
+			if err != nil {
+				return err
+			}
+			if err := w.Write(info); err != nil {
+				return err
+			}
 		}
-		if err := w.Write(info); err != nil {
-			return err
-		}
-	}
-	return errors.Join(w.Flush(), out.Flush())
+		return errors.Join(w.Flush(), out.Flush())
+	})
 }
 
 type loadDBCmd struct{}
 
-func (*loadDBCmd) Run(s *session) (err error) {
-	st, err := openStore(s, takingOver)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.close()) }()
+func (*loadDBCmd) Run(s *session) error {
+	return s.either(takingOver, func(st *openedStore) error { return loadDB(s, st) },
+		func(*remote.Client) error { return notThere("load what is valid") })
+}
+
+func loadDB(s *session, st *openedStore) error {
 	r := registration.NewReader(s.stdin, s.location.Dir, registration.Dump)
 	var paths []storepath.Path
 	reg := []validity.Registration{{}}
@@ -110,16 +109,21 @@ type addCmd struct {
 	Files []string `arg:"" name:"file" help:"Files and directories." type:"path"`
 }
 
-func (c *addCmd) Run(s *session) (err error) {
+func (c *addCmd) Run(s *session) error {
 	if c.Name != "" && len(c.Files) > 1 {
 		return &codedError{code: exitUsage, text: "--name names one file, and there are several"}
 	}
-	st, err := openStore(s, readWrite)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, st.close()) }()
-	adder := st.adder()
+	return s.either(readWrite, func(st *openedStore) error { return c.add(s, st.adder()) },
+		func(client *remote.Client) error { return c.add(s, client.Adder(s.ctx, s.location)) })
+}
+
+// treeAdder adds files to a store, whoever has it.
+type treeAdder interface {
+	Tree(ctx context.Context, file, name string) (storepath.Path, error)
+	Commit(context.Context, ...storepath.Path) error
+}
+
+func (c *addCmd) add(s *session, adder treeAdder) error {
 	var paths []storepath.Path
 	for _, f := range c.Files {
 		name := c.Name

@@ -72,6 +72,14 @@ func TestContentAddressedAsNix(t *testing.T) {
 	}
 	paths := strings.Fields(out)
 	want, got := nixFacts(t, env, nix, paths), troupeFacts(t, env, ours, paths)
+	for _, facts := range []map[string]fact{want, got} {
+		for p, f := range facts {
+			if strings.Contains(p, "-root") { // two derivations come to it, and it has the one that did so first
+				f.Deriver = ""
+				facts[p] = f
+			}
+		}
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Nix has -, troupe +:\n%s", diff)
 	}

@@ -6,8 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/coreos/go-systemd/v22/activation"
+
+	"troupe/cmd/troupe/remote"
 )
 
 // socketPath is where the daemon listens.
@@ -42,20 +45,23 @@ func (c *daemonCmd) listen(s *session) ([]net.Listener, error) {
 // listenAt makes a socket that everybody may connect to: who may do what is
 // decided by who it is. It gets its name only when clients can come, and takes the
 // name of one that nobody listens at.
-func listenAt(path string) (net.Listener, error) {
+func listenAt(path string) (*namedListener, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
+	if answers(path) {
 		return nil, hinted(fmt.Errorf("listen at '%s': a daemon listens there already", path), "troupe daemon --socket FILE listens elsewhere")
 	}
 	hidden := filepath.Join(dir, fmt.Sprintf(".%d", os.Getpid()))
 	if err := os.Remove(hidden); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
+	var l *net.UnixListener
+	err := remote.AtShortName(hidden, func(name string) (err error) {
+		l, err = net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
@@ -67,17 +73,33 @@ func listenAt(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make socket: %w", err), l.Close(), os.Remove(hidden))
 	}
-	return &namedListener{l, path}, nil
+	return &namedListener{UnixListener: l, path: path}, nil
 }
 
-// namedListener removes its name when it is closed.
+// answers reports whether somebody listens at a socket.
+func answers(path string) bool {
+	return remote.AtShortName(path, func(name string) error {
+		conn, err := net.Dial("unix", name)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}) == nil
+}
+
+// namedListener removes its name when it is closed, if nobody did before.
 type namedListener struct {
 	*net.UnixListener
-	path string
+	path     string
+	nameless sync.Once
 }
 
 func (l *namedListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
-func (l *namedListener) Close() error {
-	return errors.Join(os.Remove(l.path), l.UnixListener.Close())
+// unname removes the name, once: later it may be somebody else's.
+func (l *namedListener) unname() (err error) {
+	l.nameless.Do(func() { err = os.Remove(l.path) })
+	return err
 }
+
+func (l *namedListener) Close() error { return errors.Join(l.unname(), l.UnixListener.Close()) }

@@ -17,9 +17,9 @@ type location = localstore.Layout
 //
 //  1. --store DIR: below DIR, read as /nix/store (or as NIX_STORE_DIR).
 //  2. NIX_STORE_DIR, NIX_STATE_DIR or NIX_LOG_DIR: there.
-//  3. /nix, for root where it exists.
+//  3. /nix: for root where it exists, for others where a daemon serves it.
 //  4. A directory of the user's: XDG_DATA_HOME/troupe, read as /nix/store.
-func locate(storeFlag string, env func(string) (string, bool), euid int) (location, error) {
+func locate(storeFlag string, env func(string) (string, bool), euid int, listens func(socket string) bool) (location, error) {
 	dir, err := storepath.ParseDir(setOr(env, "NIX_STORE_DIR", "/nix/store"))
 	if err != nil {
 		return location{}, fmt.Errorf("NIX_STORE_DIR: %w", err)
@@ -32,10 +32,12 @@ func locate(storeFlag string, env func(string) (string, bool), euid int) (locati
 	state := setOr(env, "NIX_STATE_DIR", "/nix/var/nix")
 	logs := setOr(env, "NIX_LOG_DIR", "/nix/var/log/nix")
 	root := storeFlag
-	if root == "" && !named && !(euid == 0 && exists("/nix")) {
-		if root, err = userDir(env); err != nil {
-			return location{}, err
-		}
+	l := location{Dir: dir, Root: root, StateDir: root + state, LogDir: root + logs}
+	if root != "" || named || euid == 0 && exists("/nix") || listens(daemonSocket(l, env)) {
+		return l, nil
+	}
+	if root, err = userDir(env); err != nil {
+		return location{}, err
 	}
 	return location{Dir: dir, Root: root, StateDir: root + state, LogDir: root + logs}, nil
 }

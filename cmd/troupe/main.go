@@ -33,6 +33,8 @@ type cli struct {
 	Verify     verifyCmd     `cmd:"" help:"Check that the store is what its database says."`
 	GC         gcCmd         `cmd:"" name:"gc" help:"Delete what nothing needs any more."`
 	StoreCmd   storeCmd      `cmd:"" name:"store" help:"Work on the store itself."`
+	Adopt      adoptCmd      `cmd:"" help:"Take a store over from Nix."`
+	Leave      leaveCmd      `cmd:"" help:"Give an adopted store back to Nix."`
 	Journal    journalCmd    `cmd:"" help:"Print what the actors did: a journal, or what the flight recorder has."`
 	Simulate   simulateCmd   `cmd:"" help:"Drive the actors through a world of faults, by seeds."`
 	Replay     replayCmd     `cmd:"" help:"Let the actors decide again what a journal has, and compare."`
@@ -64,6 +66,7 @@ func main() {
 	}
 	syscall.Umask(0o022) // as Nix: what a store holds can be read
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process, as signals do
 	code := run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -107,7 +110,7 @@ func dispatch(ctx context.Context, args []string) error {
 		s.warn(w)
 	}
 	s.settings = loaded.Settings
-	if s.location, err = locate(c.Store, os.LookupEnv, os.Geteuid()); err != nil {
+	if s.location, err = locate(c.Store, os.LookupEnv, os.Geteuid(), answers); err != nil {
 		return err
 	}
 	return chosen.Run(s)

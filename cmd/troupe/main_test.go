@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -19,12 +20,17 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"troupe": mai
 //	drv FILE NAME SCRIPT [KEY=VALUE…]
 //
 // writes a derivation as JSON whose builder is that busybox's shell. Keys are
-// those of the JSON form; "env.X" sets a variable and "out.X" an output.
+// those of the JSON form; "env.X" sets a variable and "out.X" an output. The
+// command
+//
+//	await PATTERN
+//
+// returns when a file has that name.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: setUp,
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"drv": writeDerivation, "corrupt": corrupt},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"drv": writeDerivation, "corrupt": corrupt, "await": await},
 	})
 }
 
@@ -44,7 +50,9 @@ func setUp(e *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	add := exec.Command(troupe, "--store", e.WorkDir+"/store", "store", "add", "-n", "busybox", tree)
+	// Each has another name: to a collector the processes of all are roots.
+	name := strings.TrimPrefix(filepath.Base(e.WorkDir), "script-") + "-busybox"
+	add := exec.Command(troupe, "--store", e.WorkDir+"/store", "store", "add", "-n", name, tree)
 	add.Env = append(os.Environ(), e.Vars...)
 	out, err := add.CombinedOutput()
 	if err != nil {
@@ -138,4 +146,18 @@ func corrupt(ts *testscript.TestScript, neg bool, args []string) {
 	file := ts.MkAbs(args[0])
 	ts.Check(os.Chmod(file, 0o644))
 	ts.Check(os.WriteFile(file, []byte("changed"), 0o644))
+}
+
+// await returns when a file is there.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		found, err := filepath.Glob(ts.MkAbs(args[0]))
+		ts.Check(err)
+		if len(found) > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("there is no %s", args[0])
+		}
+	}
 }

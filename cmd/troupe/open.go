@@ -9,6 +9,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"troupe/cmd/troupe/moving"
+	"troupe/cmd/troupe/remote"
 	"troupe/storage/addition"
 	"troupe/storage/localstore"
 	"troupe/storage/storepath"
@@ -56,26 +58,43 @@ func (o *openedStore) close() error {
 // databaseDir is where troupe keeps its metadata, beside Nix's own.
 func databaseDir(l location) string { return filepath.Join(l.StateDir, "troupe", "db") }
 
-// openStore takes hold of the store, waiting for another process that has it.
-func openStore(s *session, how access) (*openedStore, error) { return openStoreWait(s, how, true) }
-
+// openStoreWait takes hold of the store, waiting for another process that has it.
 func openStoreWait(s *session, how access, wait bool) (*openedStore, error) {
-	dir := databaseDir(s.location)
-	if how == readOnly && !exists(dir) {
-		return nil, hinted(fmt.Errorf("open store '%s': there is none", s.location.RealStoreDir()),
-			"--store DIR names another one; troupe build and troupe store add make one")
+	st, err := openStoreNow(s, how)
+	var held *validity.HeldError
+	if !errors.As(err, &held) {
+		return st, err
 	}
-	if how == readWrite && !exists(dir) && exists(filepath.Join(s.location.StateDir, "db", "db.sqlite")) {
-		return nil, hinted(fmt.Errorf("open store '%s': it is in the care of Nix, which does not know what troupe would put there", s.location.RealStoreDir()),
-			"troupe --store DIR … uses a store of its own",
-			"nix-store --dump-db | troupe store load-db hands the store over; stop nix-daemon first")
+	if !wait {
+		return nil, hinted(err, "without --no-wait the command waits until the store is free")
+	}
+	fmt.Fprintf(s.stderr, "waiting: %v\n", err)
+	return openStoreBy(s, how, func(dir string, o validity.Options) (*validity.DB, error) {
+		db, err := validity.OpenWait(s.ctx, dir, o)
+		if errors.Is(err, context.Canceled) {
+			return nil, context.Canceled
+		}
+		return db, err
+	})
+}
+
+// openStoreNow takes hold of the store. The error is a [*validity.HeldError] where
+// another process has it.
+func openStoreNow(s *session, how access) (*openedStore, error) {
+	return openStoreBy(s, how, validity.Open)
+}
+
+func openStoreBy(s *session, how access, open func(string, validity.Options) (*validity.DB, error)) (*openedStore, error) {
+	dir := databaseDir(s.location)
+	if err := mayOpen(s, how, dir); err != nil {
+		return nil, err
 	}
 	if how != readOnly {
 		if err := localstore.Prepare(s.location, s.settings.BuildUsersGroup); err != nil {
 			return nil, err
 		}
 	}
-	db, err := openDatabase(s, dir, wait)
+	db, err := open(dir, validity.Options{Logger: zerolog.New(s.stderr).Level(zerolog.WarnLevel)})
 	if err != nil {
 		return nil, err
 	}
@@ -91,22 +110,52 @@ func openStoreWait(s *session, how access, wait bool) (*openedStore, error) {
 	return o, nil
 }
 
-func openDatabase(s *session, dir string, wait bool) (*validity.DB, error) {
-	options := validity.Options{Logger: zerolog.New(s.stderr).Level(zerolog.WarnLevel)}
-	db, err := validity.Open(dir, options)
-	var held *validity.HeldError
-	if !errors.As(err, &held) {
-		return db, err
+// mayOpen is why a store is not to be opened, or nil.
+func mayOpen(s *session, how access, dir string) error {
+	var underway *moving.UnderwayError
+	if err := moving.Underway(s.location.StateDir); errors.As(err, &underway) {
+		return hinted(err, underway.Command+" goes on with it", "troupe leave gives the store back to Nix")
+	} else if err != nil {
+		return err
 	}
-	if !wait {
-		return nil, hinted(err, "without --no-wait the command waits until the store is free")
+	if how == readOnly && !exists(dir) {
+		return hinted(fmt.Errorf("open store '%s': there is none", s.location.RealStoreDir()),
+			"--store DIR names another one; troupe build and troupe store add make one")
 	}
-	fmt.Fprintf(s.stderr, "waiting: %v\n", err)
-	db, err = validity.OpenWait(s.ctx, dir, options)
-	if errors.Is(err, context.Canceled) {
-		return nil, context.Canceled
+	if how == readWrite && !exists(dir) && exists(filepath.Join(s.location.StateDir, "db", "db.sqlite")) {
+		return hinted(fmt.Errorf("open store '%s': it is in the care of Nix, which does not know what troupe would put there", s.location.RealStoreDir()),
+			"troupe --store DIR … uses a store of its own",
+			"troupe adopt takes the store over; troupe leave gives it back")
 	}
-	return db, err
+	return nil
+}
+
+// records are what is known of valid paths, by whoever has the store.
+type knowledge interface {
+	Get(storepath.Path) (validity.Info, bool, error)
+	Closure(...storepath.Path) iter.Seq2[storepath.Path, error]
+	Derivers(storepath.Path) ([]storepath.Path, error)
+	All() iter.Seq2[validity.Info, error]
+}
+
+// withKnowledge lets f ask what is known of valid paths.
+func (s *session) withKnowledge(f func(knowledge) error) error {
+	return s.either(readOnly,
+		func(st *openedStore) error { return f(st.db) },
+		func(client *remote.Client) error { return f(client.Records(s.ctx)) })
+}
+
+// either lets one of two have the store: here where this process takes hold of
+// it, there where somebody serves it.
+func (s *session) either(how access, here func(*openedStore) error, there func(*remote.Client) error) error {
+	st, client, err := join(s, how, true)
+	switch {
+	case err != nil:
+		return err
+	case client != nil:
+		return errors.Join(there(client), client.Close())
+	}
+	return errors.Join(here(st), st.close())
 }
 
 // parsePaths reads store paths as they are given on the command line.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/rs/zerolog"
 
@@ -50,6 +49,11 @@ func dryRun(s *session, st *openedStore, wanted []messages.Target) error {
 	if err != nil {
 		return err
 	}
+	return tellMissing(s, m)
+}
+
+// tellMissing says what would be built and fetched, and what cannot be had.
+func tellMissing(s *session, m ports.Missing) error {
 	if len(m.Build) > 0 {
 		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(m.Build))
 	}
@@ -64,11 +68,11 @@ func dryRun(s *session, st *openedStore, wanted []messages.Target) error {
 		fmt.Fprintf(s.stderr, "  %s\n", s.location.Dir.Join(p))
 	}
 	if len(m.Unknown) > 0 {
-		unknown := make([]string, len(m.Unknown))
+		names := make([]string, len(m.Unknown))
 		for i, p := range m.Unknown {
-			unknown[i] = s.location.Dir.Join(p)
+			names[i] = s.location.Dir.Join(p)
 		}
-		return fmt.Errorf("path '%s' does not exist and cannot be created", strings.Join(unknown, "', '"))
+		return fmt.Errorf("path %s does not exist and cannot be created", quoteAll(names))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,10 +13,16 @@ import (
 	"troupe/storage/storepath"
 )
 
+// receiver is a store that takes derivations, whoever holds it.
+type receiver interface {
+	addition.Into
+	Modulo(storepath.Path) (derivation.ModuloHash, error)
+	Commit(context.Context, ...storepath.Path) error
+}
+
 // targets reads what the command line names, adding to the store what is only
 // a file so far.
-func targets(s *session, st *openedStore, args []string, mode messages.Mode) ([]messages.Target, error) {
-	adder := st.adder()
+func targets(s *session, adder receiver, args []string, mode messages.Mode) ([]messages.Target, error) {
 	list := make([]messages.Target, len(args))
 	var added []storepath.Path
 	for i, arg := range args {
@@ -39,16 +46,16 @@ func targets(s *session, st *openedStore, args []string, mode messages.Mode) ([]
 //	x.drv, x.drv^out,dev, x.drv^*   in the store, or a file
 //	x.json                          a derivation as JSON
 //	/nix/store/…                    a path as it is
-func target(s *session, adder *addition.Adder, arg string) (t messages.Target, added bool, err error) {
+func target(s *session, adder receiver, arg string) (t messages.Target, added bool, err error) {
 	name, outputs, chosen := strings.Cut(arg, "^")
 	p, err := s.location.Dir.Parse(name)
 	if err == nil {
-		valid, verr := adder.DB.Valid(p)
+		valid, verr := adder.Valid(p)
 		if verr != nil {
 			return t, false, verr
 		}
 		if p.IsDerivation() && !valid && exists(name) && s.location.RealPath(p) != name {
-			p, err = adder.ImportDerivation(s.ctx, name)
+			p, err = addition.ImportDerivation(s.ctx, adder, s.location.Dir, name)
 			added = true
 		}
 	} else {
@@ -70,10 +77,10 @@ func target(s *session, adder *addition.Adder, arg string) (t messages.Target, a
 	return t, added, nil
 }
 
-func addFile(s *session, adder *addition.Adder, file string) (storepath.Path, error) {
+func addFile(s *session, adder receiver, file string) (storepath.Path, error) {
 	switch {
 	case strings.HasSuffix(file, ".drv"):
-		return adder.ImportDerivation(s.ctx, file)
+		return addition.ImportDerivation(s.ctx, adder, s.location.Dir, file)
 	case strings.HasSuffix(file, ".json"):
 		data, err := os.ReadFile(file)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"troupe/storage/addition"
 	"troupe/storage/derivation"
 	"troupe/storage/storepath"
 )
@@ -57,7 +58,7 @@ func TestImport(t *testing.T) {
 	ctx := context.Background()
 	s := newStore(t)
 	_, file, paths := beside(t)
-	p, err := s.adder().ImportDerivation(ctx, file)
+	p, err := addition.ImportDerivation(ctx, s.adder(), dir, file)
 	if err != nil || p != paths[0] {
 		t.Fatal(p, err)
 	}
@@ -100,7 +101,7 @@ func TestImportRefuses(t *testing.T) {
 		s := newStore(t)
 		in, file, paths := beside(t)
 		must(t, c.spoil(t, in, paths))
-		if _, err := s.adder().ImportDerivation(context.Background(), file); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := addition.ImportDerivation(context.Background(), s.adder(), dir, file); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if valid, err := s.db.Valid(paths[0]); err != nil || valid {

@@ -243,7 +243,7 @@ func TestAddDerivationByContents(t *testing.T) {
 		"stolen":    {strings.ReplaceAll(string(right), outputOf(t, right), "/nix/store/"+strings.Repeat("0", 32)+"-top"), "incorrect output"},
 	} {
 		for _, m := range []storepath.Method{storepath.Text, storepath.Flat, storepath.NAR} {
-			_, err := s.adder().ImportDerivation(ctx, in+"/"+paths[1].Base()) // its inputs
+			_, err := addition.ImportDerivation(ctx, s.adder(), dir, in+"/"+paths[1].Base()) // its inputs
 			must(t, err)
 			sent := []byte(c.text)
 			if m == storepath.NAR {

@@ -28,11 +28,16 @@ func (e *ChangedError) Error() string {
 	return fmt.Sprintf("hash of path '%s' has changed from '%v' to '%v'!", e.Path, e.Want, e.Got)
 }
 
+// Records are what is known of valid paths.
+type Records interface {
+	Get(storepath.Path) (validity.Info, bool, error)
+}
+
 // Write writes valid paths and no others. It is a [*validity.NotValidError] when
 // one is not valid. What was changed in the store is found out when it has been
 // written: it is a [*ChangedError], and the stream is without its end.
-func Write(ctx context.Context, w io.Writer, l localstore.Layout, db *validity.DB, paths []storepath.Path) error {
-	infos, err := sorted(db, paths)
+func Write(ctx context.Context, w io.Writer, l localstore.Layout, records Records, paths []storepath.Path) error {
+	infos, err := sorted(records, paths)
 	if err != nil {
 		return err
 	}
@@ -49,10 +54,10 @@ func Write(ctx context.Context, w io.Writer, l localstore.Layout, db *validity.D
 }
 
 // sorted puts paths after those that they refer to.
-func sorted(db *validity.DB, paths []storepath.Path) ([]validity.Info, error) {
+func sorted(records Records, paths []storepath.Path) ([]validity.Info, error) {
 	infos := map[string]validity.Info{} // by base name
 	for _, p := range paths {
-		i, ok, err := db.Get(p)
+		i, ok, err := records.Get(p)
 		if err == nil && !ok {
 			err = &validity.NotValidError{Path: p}
 		}

@@ -32,6 +32,17 @@ func DumpAt(w io.Writer, dirfd int, name, shown string) error {
 	return nil
 }
 
+// DumpFile writes the archive of a file that is not executable, of its contents.
+func DumpFile(w io.Writer, contents []byte) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	d := &dumper{w: w, buf: (*buf)[:0]}
+	for _, s := range []string{magic, "(", "type", "regular", "contents", string(contents), ")"} {
+		d.string(s)
+	}
+	return d.flush()
+}
+
 // buffers are kept for the next: many a dump is of a small file.
 var buffers = sync.Pool{New: func() any {
 	b := make([]byte, 0, bufferSize)

@@ -134,6 +134,24 @@ func TestVerdicts(t *testing.T) {
 }
 
 // A cut anywhere is refused, and nothing stays.
+// TestDumpFile: the archive of contents is that of a file which has them.
+func TestDumpFile(t *testing.T) {
+	for _, size := range []int{0, 1, 8, 13, 1<<17 - 1, 3<<17 + 5} {
+		contents := bytes.Repeat([]byte{'x', 'y', 0}, size/3+1)[:size]
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, contents, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var want, got bytes.Buffer
+		if err := errors.Join(nar.Dump(&want, file), nar.DumpFile(&got, contents)); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got.Bytes(), want.Bytes()) {
+			t.Errorf("of %d bytes: another archive, of %d bytes instead of %d", size, got.Len(), want.Len())
+		}
+	}
+}
+
 func TestTruncation(t *testing.T) {
 	whole := entries("a", "b")
 	place := filepath.Join(t.TempDir(), "out")

@@ -38,10 +38,19 @@ var modes = map[workerproto.BuildMode]messages.Mode{
 
 // realise makes targets valid: where they are, nobody else is asked.
 func (c *connection) realise(targets []messages.Target) ([]messages.Result, error) {
-	if results, all, err := c.already(targets); all || err != nil {
-		return results, err
+	if !c.ending() {
+		if results, all, err := c.already(targets); all || err != nil {
+			return results, err
+		}
 	}
 	return c.ask(targets)
+}
+
+// ending reports whether the client is given nothing more; its session says why.
+func (c *connection) ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
 }
 
 // already looks whether everything that is wanted is valid and on disk, in which
@@ -58,15 +67,18 @@ func (c *connection) already(targets []messages.Target) (results []messages.Resu
 			return nil, false, err
 		}
 		if t.IsBuild() {
-			drv, err := c.p.s.ReadDerivation(t.Path)
-			if err != nil || drv.Supported() != nil {
+			outputs, err := c.knownOutputs(t.Path)
+			if err != nil {
 				return nil, false, nil // the worker says it better
 			}
 			paths = nil
-			for _, o := range drv.Outputs {
+			for _, o := range outputs {
 				if t.Wants(o.Name) {
+					if o.Path.IsZero() {
+						return nil, false, nil
+					}
 					paths = append(paths, o.Path)
-					r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
+					r.Outputs = append(r.Outputs, o)
 				}
 			}
 			if valid, err := c.keptAndValid(paths); err != nil || !valid || !r.Covers(t.Outputs) {
@@ -76,6 +88,19 @@ func (c *connection) already(targets []messages.Target) (results []messages.Resu
 		results = append(results, r)
 	}
 	return results, true, nil
+}
+
+// knownOutputs are those of a derivation, with their paths as far as they are
+// known.
+func (c *connection) knownOutputs(drv storepath.Path) ([]messages.Output, error) {
+	d, err := c.p.s.ReadDerivation(drv)
+	if err == nil {
+		err = d.Supported()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.p.s.KnownOutputs(d)
 }
 
 // keptAndValid keeps paths, and then looks whether all are valid.
@@ -91,7 +116,7 @@ func (c *connection) keptAndValid(paths []storepath.Path) (bool, error) {
 // done meanwhile. The error is that nothing was tried, or that the client is
 // gone.
 func (c *connection) ask(targets []messages.Target) (results []messages.Result, err error) {
-	request := c.p.requests.Add(1)
+	request := c.p.number()
 	c.watchful(func(ctx context.Context) {
 		w := c.p.progress.watch(ctx, request, targets, c.out)
 		defer c.p.progress.drop(request)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/storage/storepath"
 )
@@ -30,8 +31,22 @@ func (w *watcher) follow(g *goal, path storepath.Path) {
 	}
 	select {
 	case <-g.ended:
+		w.outcome(id, g.result.Status)
 	case <-w.ctx.Done():
 	}
+}
+
+// outcome says in numbers how a build ended, that of one it is done or failed.
+// Nix's clients count nothing by it; ours, which draw every build, do.
+func (w *watcher) outcome(activity uint64, s messages.Status) {
+	done, failed := uint64(0), uint64(0)
+	switch {
+	case s == messages.Built:
+		done = 1
+	case !s.OK() && s != messages.Cancelled:
+		failed = 1
+	}
+	w.out.result(activity, workerproto.ResProgress, workerproto.Number(done), workerproto.Number(1), workerproto.Number(0), workerproto.Number(failed))
 }
 
 // builderLog passes a builder's lines on. Lines that begin with "@nix" and a

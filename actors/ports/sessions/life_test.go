@@ -93,7 +93,8 @@ func TestDrain(t *testing.T) {
 	wait, open := w.gate("gate")
 	r := w.derivation("slow", "echo begun; "+wait+"echo > $out")
 	busy, idle := w.connect(rootUser, newest), w.connect(anybody, newest)
-	busy.add(r)
+	other := w.derivation("other", "echo > $out")
+	busy.add(r, other)
 	done := busy.begin(build(r))
 	busy.hears("begun")
 	drained := make(chan struct{})
@@ -120,6 +121,12 @@ func TestDrain(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("what was being built: %v", err)
 	}
+	// It may still ask about what it got, and have nothing new.
+	if !tell[*workerproto.Bool](busy, &workerproto.IsValidPath{Path: r.out}, nil).Value {
+		t.Error("what was built is not valid")
+	}
+	busy.refused(build(other), nil, "the daemon is shutting down and takes no new work")
+	busy.conn.Close()
 	<-drained
 	busy.closesNow()
 }
@@ -154,4 +161,20 @@ func TestDrainOfTheUnborn(t *testing.T) {
 	w.tree.Sessions.Drain(time.Hour)
 	silent.closesNow()
 	half.closesNow()
+}
+
+// TestDrainOfTheDeaf: a client that does not read does not keep the service
+// either.
+func TestDrainOfTheDeaf(t *testing.T) {
+	w := newWorld(t)
+	r := w.derivation("talks", "echo $$ > "+w.dir+"/pid; while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; done")
+	c := w.connect(rootUser, newest)
+	c.add(r)
+	if err := c.send(build(r), nil); err != nil {
+		t.Fatal(err)
+	}
+	pid := w.pid("pid")
+	w.tree.Sessions.Drain(10 * time.Millisecond)
+	eventually(t, "the builder is killed", func() bool { return !alive(pid) })
+	c.closesNow()
 }

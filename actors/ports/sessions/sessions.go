@@ -42,17 +42,19 @@ type Sessions struct {
 	settings atomic.Pointer[Settings]
 	progress *Progress
 
-	requests atomic.Uint64 // numbers of requests and of sessions
-	serving  sync.WaitGroup
-	drained  chan struct{}
+	number  func() uint64 // of requests and of sessions
+	serving sync.WaitGroup
+	drained chan struct{}
 
 	mu          sync.Mutex // guards what follows
 	connections map[messages.Address]*connection
 }
 
-// New makes the port. What is watched is told to progress.
-func New(out ports.Outbox, s ports.Services, subs *caches.Substituters, settings Settings, progress *Progress) *Sessions {
-	p := &Sessions{out: out, s: s, subs: subs, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{}}
+// New makes the port. What is watched is told to progress. number gives numbers
+// that nobody else in the tree has.
+func New(out ports.Outbox, s ports.Services, subs *caches.Substituters, settings Settings, progress *Progress, number func() uint64) *Sessions {
+	p := &Sessions{out: out, number: number, s: s, subs: subs, progress: progress, drained: make(chan struct{}),
+		connections: map[messages.Address]*connection{}}
 	p.Configure(settings)
 	return p
 }
@@ -114,7 +116,7 @@ func (p *Sessions) Serve(conn net.Conn, peer Peer) {
 
 func (p *Sessions) open(conn net.Conn, peer Peer) *connection {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{p: p, conn: conn, peer: peer, address: messages.Address(fmt.Sprintf("session/%d", p.requests.Add(1))),
+	c := &connection{p: p, conn: conn, peer: peer, address: messages.Address(fmt.Sprintf("session/%d", p.number())),
 		r: workerproto.NewReader(conn), out: newOutput(conn), ctx: ctx, cancel: cancel,
 		admitted: make(chan string, 1), answers: make(chan *messages.ClientAnswered, 1)}
 	p.mu.Lock()
@@ -129,14 +131,26 @@ func isHangUp(err error) bool {
 }
 
 // Drain lets nobody in any more, and returns when all connections have ended,
-// those that build after patience at the latest.
+// those that build after patience at the latest, and a little for last words.
 func (p *Sessions) Drain(patience time.Duration) {
 	p.out.Send(messages.Door, &messages.Drain{Patience: patience})
-	<-p.drained
+	select {
+	case <-p.drained:
+	case <-time.After(patience + lastWords): // they do not read
+		p.closeAll()
+		<-p.drained
+	}
+	p.closeAll() // of those that never came in
+	p.serving.Wait()
+}
+
+// lastWords is how long a client may take to read that its build is cancelled.
+const lastWords = 2 * time.Second
+
+func (p *Sessions) closeAll() {
 	p.mu.Lock()
-	for _, c := range p.connections { // they never came in
+	defer p.mu.Unlock()
+	for _, c := range p.connections {
 		c.close(true)
 	}
-	p.mu.Unlock()
-	p.serving.Wait()
 }

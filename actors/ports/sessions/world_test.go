@@ -2,6 +2,7 @@ package sessions_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -84,8 +85,7 @@ func newWorld(t *testing.T, change ...func(*actors.Settings)) *world {
 	s := actors.Settings{
 		Machines: machines.Settings{Goal: goal.Policy{StoreDir: w.layout.Dir}, Store: store.Policy{Gather: 16, Linger: time.Second},
 			MaxJobs: 4, Users: []messages.BuildUser{{UID: os.Geteuid(), GID: os.Getegid(), Shared: true}}},
-		Services: ports.Services{Layout: w.layout, DB: w.db, Roots: roots, Launcher: launcher, Given: &ports.Given{},
-			Hashes:   ports.NewHashes(w.layout, w.db),
+		Services: ports.Services{Layout: w.layout, DB: w.db, Roots: roots, Launcher: launcher,
 			PolicyOf: func(string) (ports.BuildPolicy, error) { return policy, nil }},
 		Sessions: of,
 		Fatal:    func(at messages.Address, reason string) { w.panics <- fmt.Sprint(at, ": ", reason) },
@@ -102,7 +102,10 @@ func newWorld(t *testing.T, change ...func(*actors.Settings)) *world {
 // end ends everything; what holds a file or a process of this world is an error.
 func (w *world) end(roots *localstore.TempRoots, launcher *linux.Launcher) {
 	w.tree.Sessions.Drain(0)
-	if err := w.tree.Clients.AwaitRest(w.t.Context()); err != nil && w.t.Context().Err() == nil {
+	// The test's own context is over by now.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := w.tree.Clients.AwaitRest(ctx); err != nil {
 		w.t.Error(err)
 	}
 	w.tree.Close()

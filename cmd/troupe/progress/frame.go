@@ -41,9 +41,15 @@ func (m *model) frame(now time.Time, width, height int) []string {
 }
 
 func (m *model) summary(running, waiting int) string {
-	s := fmt.Sprintf("%d/%d built, %d running, %d waiting", m.built, m.built+m.failed+m.open, running, waiting)
-	if m.failed > 0 {
-		s += fmt.Sprintf(", %d failed", m.failed)
+	c := Counts{Done: uint64(m.built), Expected: uint64(m.built + m.failed + m.open), Running: uint64(running), Failed: uint64(m.failed)}
+	if m.told != nil {
+		c = *m.told
+		waiting = int(max(c.Expected, c.Done+c.Running) - c.Done - c.Running)
+		c.Expected += c.Failed
+	}
+	s := fmt.Sprintf("%d/%d built, %d running, %d waiting", c.Done, c.Expected, c.Running, waiting)
+	if c.Failed > 0 {
+		s += fmt.Sprintf(", %d failed", c.Failed)
 	}
 	if all, came, total := m.fetches(); all > 0 {
 		s += fmt.Sprintf("; %d/%d fetched, %s MiB", m.fetched, all, ofMiB(came, total))

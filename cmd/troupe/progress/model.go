@@ -27,10 +27,15 @@ import (
 type model struct {
 	rows                map[messages.Address]*row
 	built, failed, open int // open: known to need a build and not yet ended
+	told                *Counts
 
 	fetched        int    // paths
 	fetchedNarSize uint64 // bytes of these
 }
+
+// Counts are the numbers of builds as somebody else counts them, who does not say
+// which they are. Expected has all.
+type Counts struct{ Done, Expected, Running, Failed uint64 }
 
 // row is one goal.
 type row struct {

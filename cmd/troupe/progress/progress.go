@@ -68,6 +68,13 @@ func (d *Display) Observe(m messages.Message) {
 	}
 }
 
+// Count takes the numbers of builds from somebody who knows them better.
+func (d *Display) Count(c Counts) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.model.told = &c
+}
+
 func (d *Display) ended(m *messages.GoalEnded) {
 	r := d.model.end(m)
 	switch {

@@ -47,6 +47,11 @@ func TestFrame(t *testing.T) {
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	m.told = &Counts{Done: 3, Expected: 10, Running: 2, Failed: 1}
+	if got, want := m.frame(start, 80, 24)[0], "3/11 built, 2 running, 5 waiting, 1 failed"; got != want {
+		t.Errorf("as told: got %q, want %q", got, want)
+	}
+	m.told = nil
 	if narrow := m.frame(start, 20, 24); len([]rune(narrow[0])) > 19 {
 		t.Errorf("too wide: %q", narrow[0])
 	}
