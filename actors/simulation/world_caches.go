@@ -42,8 +42,9 @@ func (w *World) stockCaches() {
 					refs = append(refs, from.outputs(in.Outputs)...)
 				}
 			}
+			refs = slices.DeleteFunc(refs, storepath.Path.IsZero) // of outputs that have no path
 			for _, o := range d.Outputs {
-				if rng.IntN(3) > 0 {
+				if rng.IntN(3) > 0 && !o.Path.IsZero() {
 					c.paths[o.Path] = refs
 				}
 			}

@@ -6,6 +6,7 @@ package caches
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"troupe/actors/ports"
@@ -19,6 +20,10 @@ type Caches struct {
 	out  ports.Outbox
 	s    ports.Services
 	subs *Substituters
+
+	// local bounds what is unpacked at a time of caches on this machine, which nobody
+	// has to wait for but the processors: some windows have many MiB.
+	local chan struct{}
 
 	ctx context.Context // of all work
 	end context.CancelFunc
@@ -43,7 +48,7 @@ type task struct {
 // New makes the port.
 func New(out ports.Outbox, s ports.Services, subs *Substituters) *Caches {
 	ctx, end := context.WithCancel(context.Background())
-	return &Caches{out: out, s: s, subs: subs, ctx: ctx, end: end, tasks: map[messages.Address]*task{},
+	return &Caches{out: out, s: s, subs: subs, local: make(chan struct{}, runtime.GOMAXPROCS(0)), ctx: ctx, end: end, tasks: map[messages.Address]*task{},
 		drvAdder: &addition.Adder{Layout: s.Layout, DB: s.DB, Held: true}}
 }
 

@@ -17,6 +17,10 @@ import (
 // fetch makes what was found valid.
 func (p *Caches) fetch(t *task, m *messages.FetchPath) messages.Message {
 	f := t.found
+	if !f.sub.remote {
+		p.local <- struct{}{}
+		defer func() { <-p.local }()
+	}
 	err := p.add(t.ctx, m.From, f)
 	if err == nil {
 		return &messages.PathFetched{}
