@@ -7,6 +7,7 @@ import (
 	"troupe/actors/host"
 	"troupe/actors/machines"
 	"troupe/actors/ports"
+	"troupe/actors/ports/caches"
 	"troupe/actors/ports/sessions"
 	"troupe/messages"
 )
@@ -17,11 +18,14 @@ type Settings struct {
 	// Make makes machines instead of Machines; nil in all but tests, which let one fail.
 	Make     func(host.Kind, messages.Address) host.Machine
 	Services ports.Services
-	Observe  func(messages.Message) // hears GoalChanged, GoalLine and GoalEnded; nil is nobody
-	Sessions *sessions.Settings     // nil: there are no clients of a daemon
-	Journal  host.Journal           // nil: none
-	Logger   zerolog.Logger
-	Fatal    func(actor messages.Address, reason string)
+	// UserAgent is what substituters are told, and AnswersDir where it is remembered
+	// what they say.
+	UserAgent, AnswersDir string
+	Observe               func(messages.Message) // hears GoalChanged, GoalLine and GoalEnded; nil is nobody
+	Sessions              *sessions.Settings     // nil: there are no clients of a daemon
+	Journal               host.Journal           // nil: none
+	Logger                zerolog.Logger
+	Fatal                 func(actor messages.Address, reason string)
 }
 
 // Tree is a running tree of actors.
@@ -33,6 +37,7 @@ type Tree struct {
 
 	runtime  *host.Runtime
 	closers  []func()
+	subs     *caches.Substituters
 	observed chan struct{} // closed when the observer has heard all
 	abreast  chan struct{} // one for each [Tree.Synchronise]
 }
@@ -49,18 +54,21 @@ func Start(s Settings) *Tree {
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
 	users := ports.NewUsers(rt, s.Services)
 	builds := ports.NewBuilds(rt, s.Services)
+	t.subs = caches.NewSubstituters(s.Services, s.UserAgent, s.AnswersDir)
+	fetches := caches.New(rt, s.Services, t.subs)
 	space := ports.NewSpace(s.Services)
-	t.closers = []func(){space.Close, clock.Close, locks.Close, builds.Close, users.Close}
+	t.closers = []func(){space.Close, clock.Close, fetches.Close, t.subs.Close, locks.Close, builds.Close, users.Close}
 	rt.SpawnPort(messages.Clock, clock.Handle)
 	rt.SpawnPort(messages.Locks, locks.Handle)
 	rt.SpawnPort(messages.Database, ports.NewDatabase(rt, s.Services).Handle)
 	rt.SpawnPort(messages.Builds, builds.Handle)
+	rt.SpawnPort(messages.Caches, fetches.Handle)
 	rt.SpawnPort(messages.Process, ports.NewProcess(rt, s.Services, builds).Handle)
 	rt.SpawnPort(messages.Users, users.Handle)
 	hear := s.Observe
 	if s.Sessions != nil {
 		shown := sessions.NewProgress(builds)
-		t.Sessions = sessions.New(rt, s.Services, *s.Sessions, shown, t.Clients.Number)
+		t.Sessions = sessions.New(rt, s.Services, t.subs, *s.Sessions, shown, t.Clients.Number)
 		rt.SpawnPort(messages.Sessions, t.Sessions.Handle)
 		hear = both(hear, shown.Hear)
 	}

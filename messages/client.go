@@ -20,6 +20,11 @@ type RealiseTargets struct {
 // several want is made on the terms of the first.
 type Terms struct {
 	Limits Limits `json:",omitzero"`
+	// NoSubstitutes builds all, and AnySubstitutes fetches also what a derivation
+	// does not want to be fetched. With Fallback what could not be fetched is built.
+	NoSubstitutes  bool `json:",omitempty"`
+	AnySubstitutes bool `json:",omitempty"`
+	Fallback       bool `json:",omitempty"`
 	// Jobs is how many builds there may be at a time, where that is more than the
 	// service's own number; 0 is that, and NoLocalBuilds is none here.
 	Jobs int `json:",omitempty"`
@@ -34,6 +39,15 @@ const NoLocalBuilds = -1
 
 func (t Terms) String() string {
 	text := fmt.Sprintf("silence:%v,total:%v,log:%d", t.Limits.Silence, t.Limits.Total, t.Limits.LogBytes)
+	if t.NoSubstitutes {
+		text += ",no-substitutes"
+	}
+	if t.AnySubstitutes {
+		text += ",any-substitutes"
+	}
+	if t.Fallback {
+		text += ",fallback"
+	}
 	if t.Jobs != 0 {
 		text += fmt.Sprintf(",jobs:%d", t.Jobs)
 	}

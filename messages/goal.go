@@ -51,6 +51,7 @@ type CancelGoal struct{}
 // worker to a new clean-up, once; ended by that [GoalFinished].
 type CleanUpGoal struct {
 	Goal   Address
+	Fetch  bool `json:",omitempty"` // it is a substitution goal
 	Result Result
 }
 

@@ -39,6 +39,7 @@ const (
 	Clock    Address = "port/clock"
 	Database Address = "port/database"
 	Builds   Address = "port/builds"
+	Caches   Address = "port/caches"
 	Process  Address = "port/process"
 	Users    Address = "port/users"
 	Locks    Address = "port/locks"
@@ -49,6 +50,9 @@ const (
 
 // IsPort reports whether the actor does I/O rather than decide.
 func (a Address) IsPort() bool { return strings.HasPrefix(string(a), "port/") }
+
+// IsFetch reports whether the actor is a goal that makes a path valid as it is.
+func (a Address) IsFetch() bool { return strings.HasPrefix(string(a), "path/") }
 
 // line renders a message as "kebab-name key=value …", leaving out zero fields.
 // The journal, the logs and the tests all show this one form.

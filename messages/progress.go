@@ -60,6 +60,23 @@ type GoalEnded struct {
 	Log    string `json:",omitempty"`
 }
 
+// NeedsBuild reports whether a goal in a state is to build something, as far as it
+// knows.
+func NeedsBuild(goal Address, state string) bool {
+	switch state {
+	case "new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "trySubstitutes", "registering":
+		return false
+	}
+	return !goal.IsFetch()
+}
+
+// Shown reports whether people are told of the end of a goal that others wait for.
+// That a path cannot be fetched is nothing to tell: it is built then, and who cannot
+// do that says so. What went wrong with a fetch was said before.
+func Shown(goal Address, r Result) bool {
+	return !r.Status.OK() && r.Status != Cancelled && (!goal.IsFetch() || r.Status == MiscFailure)
+}
+
 // Wait is why a goal waits.
 type Wait struct {
 	For    WaitFor
@@ -75,9 +92,11 @@ const (
 	BuildSlot
 	PathLock // held by another process
 	FreeUser
+	Substituter // that is asked
+	SubstitutionSlot
 )
 
-var waitNames = [...]string{"nothing", "inputs", "build slot", "path lock", "build user"}
+var waitNames = [...]string{"nothing", "inputs", "build slot", "path lock", "build user", "substituter", "substitution slot"}
 
 func (w WaitFor) String() string { return waitNames[w] }
 

@@ -55,6 +55,7 @@ const (
 	TimeOut
 	HashMismatch // a fixed output had another hash
 	Nondeterminism
+	SubstituterFailed // one that had the path, or was asked for it
 )
 
 // Flaw is what a status says of a goal itself.
@@ -72,7 +73,7 @@ func (s Status) Flaw() Flaw {
 
 func (f Flaw) String() string {
 	names := []string{}
-	for i, name := range []string{"build-failed", "time-out", "hash-mismatch", "nondeterminism"} {
+	for i, name := range []string{"build-failed", "time-out", "hash-mismatch", "nondeterminism", "substituter-failed"} {
 		if f&(1<<i) != 0 {
 			names = append(names, name)
 		}
@@ -94,6 +95,7 @@ type Result struct {
 	Flaw     Flaw          `json:",omitempty"`
 	Error    string        `json:",omitempty"` // for people; empty when OK
 	Outputs  []Output      `json:",omitempty"` // the valid ones, by name
+	Partial  bool          `json:",omitempty"` // there are others, which were not wanted
 	Duration time.Duration `json:",omitempty"` // of the builder itself
 }
 
@@ -101,13 +103,18 @@ func (r Result) String() string {
 	if r.Status.OK() {
 		return fmt.Sprintf("%v%v", r.Status, r.Outputs)
 	}
-	return fmt.Sprintf("%v(%q)", r.Status, r.Error)
+	status := r.Status.String()
+	if more := r.Flaw &^ r.Status.Flaw(); more != 0 {
+		status += "+" + more.String()
+	}
+	return fmt.Sprintf("%s(%q)", status, r.Error)
 }
 
-// Covers reports whether the result has every wanted output.
+// Covers reports whether the result has every wanted output. What was wanted when
+// the goal ended is not always what is wanted by whoever is told.
 func (r Result) Covers(wanted []string) bool {
 	for _, w := range wanted {
-		if w != AllOutputs && !slices.ContainsFunc(r.Outputs, func(o Output) bool { return o.Name == w }) {
+		if w == AllOutputs && r.Partial || w != AllOutputs && !slices.ContainsFunc(r.Outputs, func(o Output) bool { return o.Name == w }) {
 			return false
 		}
 	}

@@ -2,6 +2,18 @@ package messages
 
 import "time"
 
+// SlotKind is what a slot is for. Builds and substitutions have slots of their
+// own, so that neither waits for the other.
+type SlotKind uint8
+
+const (
+	BuildJob SlotKind = iota
+	SubstitutionJob
+	SlotKinds int = iota // how many there are
+)
+
+func (k SlotKind) String() string { return [...]string{"build", "substitution"}[k] }
+
 // RankGoal tells the slots how urgent a goal is. From worker to slots, when a
 // goal appears and when its rank rises. Ended by [ForgetGoal].
 type RankGoal struct {
@@ -15,10 +27,11 @@ type RankGoal struct {
 // ForgetGoal ends a goal's rank, and gives back a slot that it may hold.
 type ForgetGoal struct{ Goal Address }
 
-// AcquireSlot asks for a build slot. From goal to slots; answered by one
+// AcquireSlot asks for a slot. From goal to slots; answered by one
 // [SlotFree] or one [SlotRefused], unless [ReleaseSlot] withdraws it.
 type AcquireSlot struct {
 	Goal        Address
+	Kind        SlotKind      `json:",omitempty"`
 	Expected    time.Duration // of the build, from earlier runs; 0 where unknown
 	PreferLocal bool          // may run with max-jobs 0 while nothing else runs
 }

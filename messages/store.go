@@ -7,7 +7,8 @@ import (
 )
 
 // ReadDerivation asks the database port for what a goal must know of a
-// derivation. Answered by [DerivationRead] or [DerivationUnreadable].
+// derivation. Answered by [DerivationRead], [DerivationMissing] or
+// [DerivationUnreadable].
 type ReadDerivation struct {
 	From Address
 	Drv  storepath.Path
@@ -16,9 +17,11 @@ type ReadDerivation struct {
 // DerivationRead is a derivation as far as decisions depend on it.
 type DerivationRead struct{ Recipe Recipe }
 
-// DerivationUnreadable says that the derivation is not there, cannot be
-// parsed or resolved, needs what is not supported, or asks for what it may not
-// have.
+// DerivationMissing says that the derivation is not valid.
+type DerivationMissing struct{}
+
+// DerivationUnreadable says that the derivation cannot be parsed or resolved, needs
+// what is not supported, or asks for what it may not have.
 type DerivationUnreadable struct {
 	Status Status
 	Reason string
@@ -27,11 +30,15 @@ type DerivationUnreadable struct {
 // Recipe is the part of a derivation that scheduling depends on; its
 // environment and arguments concern only the ports.
 type Recipe struct {
-	Drv         storepath.Path
-	Outputs     []Output // sorted by name
-	Inputs      []Target // input derivations and which of their outputs
-	Sources     []storepath.Path
-	Fixed       bool // a fixed output: its failures are not cached
+	Drv     storepath.Path
+	Outputs []Output // sorted by name
+	Inputs  []Target // input derivations and which of their outputs
+	Sources []storepath.Path
+	Fixed   bool // a fixed output: its failures are not cached
+	// CA is the content address of a fixed output.
+	CA string `json:",omitempty"`
+	// OnlyBuilt says that no output is to be fetched: allowSubstitutes is off.
+	OnlyBuilt   bool `json:",omitempty"`
 	PreferLocal bool
 	Expected    time.Duration // of the build, from earlier runs; 0 where unknown
 	// Unknown says that the outputs have no paths before they are built: where
@@ -153,6 +160,7 @@ type RecordFailure struct {
 
 func (*ReadDerivation) message()       {}
 func (*DerivationRead) message()       {}
+func (*DerivationMissing) message()    {}
 func (*DerivationUnreadable) message() {}
 func (*QueryPaths) message()           {}
 func (*PathsQueried) message()         {}
@@ -170,6 +178,7 @@ func (*RecordFailure) message()        {}
 
 func (m *ReadDerivation) String() string       { return line(m) }
 func (m *DerivationRead) String() string       { return line(m) }
+func (m *DerivationMissing) String() string    { return line(m) }
 func (m *DerivationUnreadable) String() string { return line(m) }
 func (m *QueryPaths) String() string           { return line(m) }
 func (m *PathsQueried) String() string         { return line(m) }

@@ -27,6 +27,8 @@ type Target struct {
 	Path    storepath.Path
 	Outputs []string `json:",omitempty"` // sorted; [AllOutputs] for every one
 	Mode    Mode     `json:",omitempty"`
+	// CA is the content address of a path as it is, where its derivation fixes it.
+	CA string `json:",omitempty"`
 }
 
 // IsBuild reports whether outputs of a derivation are wanted, rather than a

@@ -56,7 +56,8 @@ func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
 	if m.Error != "" {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
-	if end, ended := g.ended(m); ended {
+	g.there, g.realised = m.Valid, m.Outputs
+	if end, ended := g.ended(m.Failed); ended {
 		return g.report(end, m.Provisional)
 	}
 	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self}})
@@ -87,9 +88,7 @@ func (g *Derivation) stepBuild(m messages.Message) []host.Effect {
 		return append([]host.Effect{host.Stop{Actor: g.child()}}, g.onExited(m)...)
 	case *messages.BuildFinished:
 		g.expect(m, buildDone)
-		// What was only checked is registered, too: it may not be on disk yet.
-		r := messages.Result{Status: messages.Built, Outputs: m.Outputs, Duration: g.result.Duration}
-		return append(g.become(registering, r), host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: pathsOf(m.Outputs)}})
+		return g.onFinished(m.Outputs)
 	case *messages.BuildRejected:
 		g.expect(m, buildDone)
 		return g.fail(messages.Result{Status: m.Status, Flaw: m.Flaw, Error: m.Reason})
@@ -112,6 +111,17 @@ func (g *Derivation) onExited(m *messages.BuilderExited) []host.Effect {
 		return append(out, host.Send{To: messages.Builds, Msg: &messages.FinishBuild{Build: g.self}})
 	}
 	return g.fail(g.builderFailed(m))
+}
+
+// onFinished registers what was built. What was only checked is registered, too,
+// as far as it is valid: it may not be on disk yet.
+func (g *Derivation) onFinished(outputs []messages.Output) []host.Effect {
+	if g.target.Mode == messages.Check {
+		outputs, _ = g.covered()
+	}
+	r := g.valid(messages.Built, outputs)
+	r.Duration = g.result.Duration
+	return append(g.become(registering, r), host.Send{To: messages.Store, Msg: &messages.RegisterPaths{From: g.self, Paths: pathsOf(outputs)}})
 }
 
 // fail ends a build that went wrong, and remembers it where that is wanted. A

@@ -27,30 +27,39 @@ func (c *CleanUp) Step(m messages.Message) []host.Effect {
 	case *messages.CleanUpGoal:
 		if c.state == fresh {
 			c.asked, c.state = *m, discarding
+			if m.Fetch {
+				return []host.Effect{host.Send{To: messages.Caches, Msg: &messages.KillFetch{Goal: m.Goal, From: c.self}}}
+			}
 			return []host.Effect{
 				host.Send{To: messages.Clock, Msg: &messages.CancelTimer{Owner: childOf(m.Goal)}},
 				host.Send{To: messages.Builds, Msg: &messages.DiscardBuild{Build: m.Goal, From: c.self, Status: m.Result.Status}},
 			}
 		}
-	case *messages.BuildDiscarded:
+	case *messages.BuildDiscarded, *messages.FetchKilled:
 		if c.state == discarding {
 			c.state = done
-			return []host.Effect{
-				host.Send{To: messages.BuildUsers, Msg: &messages.ReleaseBuildUser{Goal: c.asked.Goal, Dirty: true}},
-				host.Send{To: messages.PathLocks, Msg: &messages.UnlockPaths{Goal: c.asked.Goal}},
-				host.Send{To: messages.Progress, Msg: &messages.GoalEnded{Goal: c.asked.Goal, Result: c.asked.Result}},
-				host.Send{To: messages.Worker, Msg: &messages.GoalFinished{From: c.asked.Goal, Result: c.asked.Result}},
-			}
+			return c.giveBack()
 		}
 	}
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", c.self, c.state, m))
 }
 
+func (c *CleanUp) giveBack() (out []host.Effect) {
+	if !c.asked.Fetch {
+		out = append(out, host.Send{To: messages.BuildUsers, Msg: &messages.ReleaseBuildUser{Goal: c.asked.Goal, Dirty: true}})
+	}
+	return append(out,
+		host.Send{To: messages.PathLocks, Msg: &messages.UnlockPaths{Goal: c.asked.Goal}},
+		host.Send{To: messages.Progress, Msg: &messages.GoalEnded{Goal: c.asked.Goal, Result: c.asked.Result}},
+		host.Send{To: messages.Worker, Msg: &messages.GoalFinished{From: c.asked.Goal, Result: c.asked.Result}})
+}
+
 const cleanUpTable = `
 state       message         next        effects
 ----------  --------------  ----------  --------------------------------------------
-new         CleanUpGoal     discarding  builds: DiscardBuild
+new         CleanUpGoal     discarding  builds: DiscardBuild, or caches: KillFetch
 discarding  BuildDiscarded  done        everything is given back, worker: GoalFinished
+discarding  FetchKilled     done        the same
 `
 
 // Table implements [host.Tabled].

@@ -25,15 +25,20 @@ type Derivation struct {
 	state     state
 	log       string // where the build's log is
 
-	found    *messages.PathsQueried // in haveDerivation, where it is looked at further
-	wrong    []storepath.Path       // valid outputs whose contents are not what is recorded
-	inputs   []storepath.Path       // outputs of finished waitees, and sources
-	built    []messages.BuiltInput  // the same outputs, where they are for a resolution
-	leading  []leading              // to derivations that are outputs
-	resolved storepath.Path         // the derivation that is built in the place of this one
-	waitees  int                    // not yet done
-	failures int                    // waitees that failed
-	flaws    messages.Flaw          // of the waitees that failed
+	there       []bool            // which outputs with known paths and, after them, sources are valid
+	realised    []messages.Output // where the others lie, as far as they do
+	tried       []bool            // outputs that were to be fetched
+	lost        messages.Result   // of the first fetch that failed; OK where none did
+	provisional []storepath.Path  // what was valid and is not on disk yet
+
+	wrong    []storepath.Path      // valid outputs whose contents are not what is recorded
+	inputs   []storepath.Path      // outputs of finished waitees, and sources
+	built    []messages.BuiltInput // the same outputs, where they are for a resolution
+	leading  []leading             // to derivations that are outputs
+	resolved storepath.Path        // the derivation that is built in the place of this one
+	waitees  int                   // not yet done
+	failures int                   // waitees that failed
+	flaws    messages.Flaw         // of the waitees that failed
 
 	result    messages.Result // once it is known
 	cancelled bool            // the end of the builder is awaited
@@ -46,9 +51,12 @@ type state uint8
 const (
 	fresh              state = iota
 	initial                  // the derivation is being read
+	getDerivation            // it is not there, and awaited
+	loadDerivation           // it was fetched and is being read
 	haveDerivation           // which outputs are valid is being asked
 	inspecting               // whether what is there is right is being looked at
-	outputsSubstituted       // no output can be substituted; inputs are awaited
+	trySubstitutes           // outputs that are not valid are awaited, as far as they are wanted
+	outputsSubstituted       // not all can be substituted; inputs are awaited
 	resolving                // all inputs are valid; the derivation without them is being made
 	resolved                 // that one is awaited
 	recording                // that its outputs are this one's is being noted
@@ -67,8 +75,8 @@ const (
 )
 
 var stateNames = [...]string{
-	"new", "init", "haveDerivation", "inspecting", "outputsSubstituted", "resolving", "resolved", "recording", "inputsRealised",
-	"tryToBuild", "lockedElsewhere",
+	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "trySubstitutes", "outputsSubstituted",
+	"resolving", "resolved", "recording", "inputsRealised", "tryToBuild", "lockedElsewhere",
 	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
 }
 
@@ -80,7 +88,7 @@ func NewDerivation(self messages.Address, p Policy) *Derivation {
 }
 
 func (g *Derivation) String() string {
-	if g.state == outputsSubstituted {
+	if g.state == outputsSubstituted || g.state == trySubstitutes {
 		return fmt.Sprintf("%v waitees=%d failed=%d", g.state, g.waitees, g.failures)
 	}
 	return g.state.String()
@@ -194,7 +202,7 @@ func (g *Derivation) wait() messages.Wait {
 	switch g.state {
 	case resolved:
 		return messages.Wait{For: messages.Inputs, Detail: "the resolved derivation"}
-	case outputsSubstituted:
+	case getDerivation, trySubstitutes, outputsSubstituted:
 		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
 	case inputsRealised, slotAgain:
 		return messages.Wait{For: messages.BuildSlot}

@@ -16,13 +16,15 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 	case *messages.Realise:
 		g.expect(m, fresh)
 		g.target, g.keepGoing, g.terms = m.Target, m.KeepGoing, m.Terms
-		return append(g.enter(initial),
-			host.Send{To: messages.Database, Msg: &messages.ReadDerivation{From: g.self, Drv: g.target.Path}})
+		return append(g.enter(initial), g.read())
 	case *messages.DerivationRead:
-		g.expect(m, initial)
+		g.expect(m, initial, loadDerivation)
 		return g.onDerivation(m.Recipe)
+	case *messages.DerivationMissing:
+		g.expect(m, initial, loadDerivation)
+		return g.onMissing()
 	case *messages.DerivationUnreadable:
-		g.expect(m, initial, resolving)
+		g.expect(m, initial, loadDerivation, resolving)
 		return g.finish(messages.Result{Status: m.Status, Error: m.Reason})
 	case *messages.PathsQueried:
 		g.expect(m, haveDerivation)
@@ -31,8 +33,13 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 		g.expect(m, inspecting)
 		return g.onInspected(m)
 	case *messages.WaiteeDone:
-		g.expect(m, outputsSubstituted, resolved)
-		if g.state == resolved {
+		g.expect(m, getDerivation, trySubstitutes, outputsSubstituted, resolved)
+		switch g.state {
+		case getDerivation:
+			return g.onObtained(m)
+		case trySubstitutes:
+			return g.onSubstituted(m)
+		case resolved:
 			return g.onResolvedDone(m.Result)
 		}
 		return g.onWaitee(m)
@@ -80,23 +87,23 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 	if m.Error != "" {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
-	if end, ended := g.ended(m); ended {
-		if g.target.Mode == messages.Repair && end.Status.OK() {
-			return g.inspect(m)
+	g.there, g.provisional, g.tried = slices.Clone(m.Valid), m.Provisional, make([]bool, len(g.recipe.Outputs))
+	g.realised = m.Outputs
+	if g.target.Mode != messages.Check { // which wants them valid, however that comes
+		if end, ended := g.ended(m.Failed); ended {
+			if g.target.Mode == messages.Repair && end.Status.OK() {
+				return g.inspect()
+			}
+			return g.report(end, m.Provisional)
 		}
-		return g.report(end, m.Provisional)
 	}
-	return g.awaitInputs(m)
+	return g.substitute()
 }
 
 // inspect has what is valid looked at.
-func (g *Derivation) inspect(m *messages.PathsQueried) []host.Effect {
-	g.found = m
-	var paths []storepath.Path
-	for _, o := range g.valid(m) {
-		paths = append(paths, o.Path)
-	}
-	return append(g.enter(inspecting), host.Send{To: messages.Builds, Msg: &messages.InspectPaths{From: g.self, Paths: paths}})
+func (g *Derivation) inspect() []host.Effect {
+	valid, _ := g.covered()
+	return append(g.enter(inspecting), host.Send{To: messages.Builds, Msg: &messages.InspectPaths{From: g.self, Paths: pathsOf(valid)}})
 }
 
 func (g *Derivation) onInspected(m *messages.PathsInspected) []host.Effect {
@@ -104,18 +111,18 @@ func (g *Derivation) onInspected(m *messages.PathsInspected) []host.Effect {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
 	if g.wrong = m.Wrong; len(g.wrong) == 0 {
-		end, _ := g.ended(g.found)
-		return g.report(end, g.found.Provisional)
+		end, _ := g.ended(nil)
+		return g.report(end, g.provisional)
 	}
-	return g.awaitInputs(g.found)
+	return g.awaitInputs()
 }
 
 // awaitInputs asks for what the build needs.
-func (g *Derivation) awaitInputs(m *messages.PathsQueried) []host.Effect {
+func (g *Derivation) awaitInputs() []host.Effect {
 	var waitees []messages.Target
 	known := len(g.outputPaths())
 	for i, src := range g.recipe.Sources {
-		if m.Valid[known+i] {
+		if g.there[known+i] {
 			g.inputs = append(g.inputs, src)
 			continue
 		}
@@ -128,8 +135,11 @@ func (g *Derivation) awaitInputs(m *messages.PathsQueried) []host.Effect {
 	if g.waitees == 0 {
 		return append(out, g.onInputs()...)
 	}
-	return append(out, host.Send{To: messages.Worker, Msg: &messages.AwaitGoals{
-		From: g.self, Waitees: waitees, Expected: g.recipe.Expected}})
+	return append(out, g.await(waitees))
+}
+
+func (g *Derivation) await(waitees []messages.Target) host.Effect {
+	return host.Send{To: messages.Worker, Msg: &messages.AwaitGoals{From: g.self, Waitees: waitees, Expected: g.recipe.Expected}}
 }
 
 // report finishes with what was found. Valid paths that are not on disk yet are
@@ -142,21 +152,17 @@ func (g *Derivation) report(r messages.Result, provisional []storepath.Path) []h
 }
 
 // ended says whether what is valid, or known to fail, ends the goal.
-func (g *Derivation) ended(m *messages.PathsQueried) (messages.Result, bool) {
-	valid := g.valid(m)
-	r := messages.Result{Status: messages.AlreadyValid, Outputs: valid}
-	all := len(valid) == len(g.recipe.Outputs)
-	wantsAll := slices.Contains(g.target.Outputs, messages.AllOutputs)
-	wanted := all || !wantsAll && r.Covers(g.target.Outputs)
+func (g *Derivation) ended(failed []bool) (messages.Result, bool) {
+	valid, wanted := g.covered()
 	if g.target.Mode == messages.Check {
 		return messages.Result{Status: messages.MiscFailure, Error: fmt.Sprintf("some outputs of '%s' are not valid, so checking is not possible\n"+
 			"Hint: build it first, without --rebuild or --check", g.policy.StoreDir.Join(g.target.Path))}, !wanted
 	}
 	if wanted && len(g.wrong) == 0 {
-		return r, true
+		return g.valid(messages.AlreadyValid, valid), true
 	}
 	for i, o := range g.known() {
-		if m.Failed[i] && !m.Valid[i] {
+		if failed[i] && !g.there[i] {
 			return messages.Result{Status: messages.CachedFailure, Error: g.cannotBuild(
 				fmt.Sprintf("a build of its output '%s' failed before, and failures are remembered", o.Name))}, true
 		}
@@ -164,16 +170,22 @@ func (g *Derivation) ended(m *messages.PathsQueried) (messages.Result, bool) {
 	return messages.Result{}, false
 }
 
-func (g *Derivation) valid(m *messages.PathsQueried) (valid []messages.Output) {
-	if g.recipe.Unknown {
-		return m.Outputs
-	}
-	for i, o := range g.recipe.Outputs {
-		if m.Valid[i] {
+// valid is the result where some outputs are, and these are wanted.
+func (g *Derivation) valid(s messages.Status, outputs []messages.Output) messages.Result {
+	return messages.Result{Status: s, Outputs: outputs, Partial: len(outputs) < len(g.recipe.Outputs)}
+}
+
+// covered lists the valid outputs, and says whether they are all that is wanted.
+func (g *Derivation) covered() (valid []messages.Output, wanted bool) {
+	valid = slices.Clone(g.realised)
+	for i, o := range g.known() {
+		if g.there[i] {
 			valid = append(valid, o)
 		}
 	}
-	return valid
+	all := len(valid) == len(g.recipe.Outputs)
+	wantsAll := slices.Contains(g.target.Outputs, messages.AllOutputs)
+	return valid, all || !wantsAll && messages.Result{Outputs: valid}.Covers(g.target.Outputs)
 }
 
 func (g *Derivation) onWaitee(m *messages.WaiteeDone) []host.Effect {

@@ -14,11 +14,25 @@ new                            Realise               init                databas
 init                           DerivationRead        haveDerivation      database: QueryPaths (outputs, sources)
 init                           DerivationRead        done                worker: GoalFinished (no such output)
 init                           DerivationUnreadable  done                worker: GoalFinished
+init                           DerivationMissing     getDerivation       worker: AwaitGoals (the derivation)
+init                           DerivationMissing     done                worker: GoalFinished (it may not be fetched)
+getDerivation                  WaiteeDone            loadDerivation      database: ReadDerivation
+getDerivation                  WaiteeDone            done                worker: GoalFinished (it cannot be had)
+loadDerivation                 DerivationRead        haveDerivation      database: QueryPaths (outputs, sources)
+loadDerivation                 DerivationRead        done                worker: GoalFinished (no such output)
+loadDerivation                 DerivationUnreadable  done                worker: GoalFinished
+loadDerivation                 DerivationMissing     done                worker: GoalFinished
 haveDerivation                 PathsQueried          done                worker: GoalFinished (valid, or known to fail)
+haveDerivation                 PathsQueried          trySubstitutes      worker: AwaitGoals (outputs that are not valid)
 haveDerivation                 PathsQueried          outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
 haveDerivation                 PathsQueried          inspecting          builds: InspectPaths (to repair what is there)
 inspecting                     PathsInspected        done                worker: GoalFinished (all is right, or cannot be looked at)
 inspecting                     PathsInspected        outputsSubstituted  worker: AwaitGoals (to build what is not)
+trySubstitutes                 WaiteeDone            trySubstitutes
+trySubstitutes                 WaiteeDone            done                worker: GoalFinished (all are valid, or no fallback)
+trySubstitutes                 WaiteeDone            registering         store: RegisterPaths (all are valid, and some not on disk yet)
+trySubstitutes                 WaiteeDone            outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
+trySubstitutes                 WaiteeDone            inputsRealised      slots: AcquireSlot (there are no inputs to wait for)
 outputsSubstituted             WaiteeDone            outputsSubstituted  worker: AwaitGoals (where it is a derivation that is wanted further)
 outputsSubstituted             WaiteeDone            inputsRealised      slots: AcquireSlot (the last one)
 outputsSubstituted             WaiteeDone            resolving           database: ResolveDerivation (the last one, of one that is resolved)
@@ -63,6 +77,7 @@ registering…done               CancelGoal            same                (the 
 init…done                      WidenGoal             same                (a build makes all outputs anyhow)
 done                           DerivationRead        done                (late answers)
 done                           DerivationUnreadable  done
+done                           DerivationMissing     done
 done                           PathsQueried          done
 done                           PathsInspected        done
 done                           WaiteeDone            done
@@ -87,23 +102,59 @@ func (g *Derivation) StateFor(messages.Message) string { return g.state.String()
 
 // substitutionTable is for [Substitution].
 const substitutionTable = `
-state        message          next         effects
------------  ---------------  -----------  --------------------------------------------
-new          Realise          init         database: QueryPaths
-init         PathsQueried     done         worker: GoalFinished
-init         PathsQueried     registering  store: RegisterPaths (it is not on disk yet)
-registering  PathsRegistered  done         worker: GoalFinished
-init         CancelGoal       done         worker: GoalFinished
-registering  CancelGoal       done         worker: GoalFinished
-init…done    WidenGoal        same
-done         CancelGoal       done
-done         PathsQueried     done         (a late answer)
-done         PathsRegistered  done
+state              message          next               effects
+-----------------  ---------------  -----------------  ----------------------------------------------------------
+new                Realise          init               database: QueryPaths (the path)
+init               PathsQueried     done               worker: GoalFinished (it is valid, or may not be fetched)
+init               PathsQueried     finished           store: RegisterPaths (it is valid, and not on disk yet)
+init               PathsQueried     tryNext            caches: LookUpPath
+tryNext            PathFound        gotInfo            database: QueryPaths (references)
+tryNext            PathFound        referencesValid    slots: AcquireSlot (there are no references)
+tryNext            PathNotFound     tryNext            caches: LookUpPath (of the next one)
+tryNext            PathNotFound     done               worker: GoalFinished (there is no other)
+tryNext            LookUpFailed     tryNext            caches: LookUpPath (of the next one)
+tryNext            LookUpFailed     done               worker: GoalFinished (there is no other)
+gotInfo            PathsQueried     referencesValid    slots: AcquireSlot
+gotInfo            PathsQueried     referencesAwaited  worker: AwaitGoals (those that are not valid)
+referencesAwaited  WaiteeDone       referencesAwaited
+referencesAwaited  WaiteeDone       referencesValid    slots: AcquireSlot (the last one)
+referencesAwaited  WaiteeDone       done               worker: DropWaitees, GoalFinished (one failed)
+referencesValid    SlotFree         tryToRun           path-locks: LockPaths
+tryToRun           LocksBusy        lockedElsewhere    slots: ReleaseSlot
+tryToRun           LocksHeld        recheck            database: QueryPaths (the path)
+tryToRun           LocksFailed      done               everything is given back
+lockedElsewhere    LocksBusy        lockedElsewhere    (of another process now, and before of a goal of ours)
+lockedElsewhere    LocksHeld        slotAgain          slots: AcquireSlot
+lockedElsewhere    LocksFailed      done               everything is given back
+slotAgain          SlotFree         recheck            database: QueryPaths (the path)
+recheck            PathsQueried     done               everything is given back (somebody made it)
+recheck            PathsQueried     finished           store: RegisterPaths (somebody made it, and it is not on disk yet)
+recheck            PathsQueried     fetching           caches: FetchPath
+fetching           PathFetched      finished           store: RegisterPaths
+fetching           FetchFailed      tryNext            slot and lock are given back, caches: LookUpPath (of the next one)
+fetching           FetchFailed      done               everything is given back (there is no other)
+fetching           CancelGoal       killing            caches: KillFetch
+killing            PathFetched      killing            (it was too late)
+killing            FetchFailed      killing
+killing            FetchKilled      done               everything is given back
+finished           PathsRegistered  done               everything is given back, worker: GoalFinished
+init…recheck       CancelGoal       done               everything is given back
+killing…done       CancelGoal       same               (what is nearly done is finished)
+init…done          WidenGoal        same
+done               PathsQueried     done               (late answers)
+done               PathFound        done
+done               PathNotFound     done
+done               LookUpFailed     done
+done               WaiteeDone       done
+done               SlotFree         done
+done               LocksHeld        done
+done               LocksBusy        done
+done               LocksFailed      done
 `
 
 // Table implements [host.Tabled].
 func (g *Substitution) Table() host.Table {
-	return host.Table{Machine: "substitution-goal", States: []string{"init", "registering", "done", "new"}, Text: substitutionTable}
+	return host.Table{Machine: "substitution-goal", States: substNames[:], Text: substitutionTable}
 }
 
 // StateFor implements [host.Tabled].

@@ -24,9 +24,11 @@ type Settings struct {
 	Store   store.Policy
 	Door    session.Policy `json:",omitzero"`
 	MaxJobs int
-	Slots   slots.Policy `json:",omitempty"`
-	Users   []messages.BuildUser
-	NoUsers string // why there are none, where there are none
+	// MaxSubstitutions is how many paths are fetched at a time.
+	MaxSubstitutions int
+	Slots            slots.Policy `json:",omitempty"`
+	Users            []messages.BuildUser
+	NoUsers          string // why there are none, where there are none
 }
 
 // The kinds of machine of which there is one a process.
@@ -70,7 +72,7 @@ func (s Settings) Make(k host.Kind, at messages.Address) host.Machine {
 	case kindWorker:
 		return worker.New(s.Goal.StoreDir)
 	case kindSlots:
-		return slots.New(s.MaxJobs, s.Slots)
+		return slots.New(s.MaxJobs, s.MaxSubstitutions, s.Slots)
 	case kindBuildUsers:
 		return buildusers.New(s.Users, s.NoUsers)
 	case kindPathLocks:

@@ -14,7 +14,8 @@ import (
 // Locks holds lock files that other Nix processes respect. Inside this process
 // a path has one owner, and nobody polls for it.
 //
-// An UnlockPaths from a goal that has no locks means nothing.
+// An UnlockPaths from a goal that has no locks means nothing. A LockPaths from one
+// whose locks are being given back is taken up when that is done.
 type Locks struct {
 	owners map[messages.Address]*owner
 	paths  map[storepath.Path]*owner // who has it in this process
@@ -25,6 +26,7 @@ type owner struct {
 	goal  messages.Address
 	paths []storepath.Path
 	state state
+	again *messages.LockPaths // asked for while these are given back, or nil
 }
 
 type state uint8
@@ -70,7 +72,10 @@ func (l *Locks) Step(m messages.Message) []host.Effect {
 }
 
 func (l *Locks) onLock(m *messages.LockPaths) []host.Effect {
-	if l.owners[m.Goal] != nil {
+	if o := l.owners[m.Goal]; o != nil && o.state == releasing && o.again == nil {
+		o.again = m
+		return nil
+	} else if o != nil {
 		panic(fmt.Sprintf("%v: %s locks twice", l, m.Goal))
 	}
 	o := &owner{goal: m.Goal, paths: m.Paths}
@@ -103,7 +108,10 @@ func (l *Locks) try(o *owner) []host.Effect {
 func (l *Locks) onUnlock(m *messages.UnlockPaths) []host.Effect {
 	o := l.owners[m.Goal]
 	switch {
-	case o == nil || o.state == releasing:
+	case o == nil:
+		return nil
+	case o.state == releasing:
+		o.again = nil
 		return nil
 	case o.state == inLine:
 		l.line = slices.DeleteFunc(l.line, func(x *owner) bool { return x == o })
@@ -154,7 +162,11 @@ func (l *Locks) onUnlocked(o *owner) []host.Effect {
 	if o.state != releasing {
 		panic(fmt.Sprintf("%v: %s is %v and unlocked", l, o.goal, o.state))
 	}
-	return l.forget(o)
+	out := l.forget(o)
+	if o.again != nil {
+		out = append(out, l.onLock(o.again)...)
+	}
+	return out
 }
 
 // forget ends an owner; those in line whose paths are free now try.

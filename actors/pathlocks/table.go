@@ -20,10 +20,13 @@ awaiting   FilesFailed    unknown    goal: LocksFailed
 awaiting   UnlockPaths    releasing  locks: Unlock
 holding    UnlockPaths    releasing  locks: Unlock
 unknown    UnlockPaths    unknown
+releasing  LockPaths      releasing  (taken up when these are given back)
+releasing  UnlockPaths    releasing  (what was asked for meanwhile is withdrawn)
 releasing  FilesLocked    releasing  (the answer was late)
 releasing  FilesBusy      releasing
 releasing  FilesFailed    releasing
 releasing  FilesUnlocked  unknown    those in line for its paths try
+releasing  FilesUnlocked  trying     it asked again: as LockPaths from unknown
 `
 
 // Table implements [host.Tabled].

@@ -77,8 +77,7 @@ func (d *Database) readDerivation(p storepath.Path) messages.Message {
 		return &messages.DerivationUnreadable{Status: messages.MiscFailure, Reason: err.Error()}
 	}
 	if !valid && d.s.Given.find(p) == nil {
-		return &messages.DerivationUnreadable{Status: messages.NoSubstituters,
-			Reason: fmt.Sprintf("path '%s' does not exist and cannot be created", d.s.Layout.Dir.Join(p))}
+		return &messages.DerivationMissing{}
 	}
 	drv, err := d.s.ReadDerivation(p)
 	if err != nil {

@@ -36,6 +36,9 @@ type rejection struct {
 // onFinish takes the outputs of a builder that succeeded.
 func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 	b := p.find(m.Build)
+	if b == nil { // its goal panicked, and it was discarded before its turn came
+		return &messages.BuildRejected{Status: messages.MiscFailure, Reason: errOver.Error()}
+	}
 	b.busy.Lock()
 	defer b.busy.Unlock()
 	outputs, err := p.take(b)

@@ -5,6 +5,8 @@
 package ports
 
 import (
+	"cmp"
+	"sync"
 	"time"
 
 	"troupe/messages"
@@ -16,6 +18,26 @@ type Outbox interface {
 	// Now is the clock of every time in a message.
 	Now() time.Duration
 }
+
+// ForEach calls f for each number below n, some at a time, and returns the first
+// error there is when all are done.
+func ForEach(n int, f func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	busy := make(lanes, askedAtOnce)
+	for i := range n {
+		busy <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-busy }()
+			errs[i] = f(i)
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+// askedAtOnce is how many look-ups of one client run at a time.
+const askedAtOnce = 64
 
 // lanes bounds how many pieces of work run at a time. The work queues as
 // waiting goroutines: one for each request that an actor has under way.

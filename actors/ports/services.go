@@ -11,6 +11,7 @@ import (
 	"troupe/messages"
 	"troupe/sandbox"
 	"troupe/sandbox/linux"
+	"troupe/storage/addition"
 	"troupe/storage/derivation"
 	"troupe/storage/gc"
 	"troupe/storage/localstore"
@@ -52,6 +53,20 @@ type BuildPolicy struct {
 	Keys       signature.SecretKeys // sign what is built
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
+	Caches     CachePolicy
+}
+
+// CachePolicy is what the settings say about substituters. Attempts, time-outs,
+// passwords and authorities are those of [BuiltinPolicy].
+type CachePolicy struct {
+	Substituters             []string // URLs; none where nothing is to be fetched
+	Trust                    addition.Trust
+	Fallback                 bool // what cannot be asked for is built
+	Connections              int  // to one server
+	HTTP1                    bool
+	Positive, Negative, Meta time.Duration // for how long answers count
+	// Transfers is equal where all but Substituters, Trust and Fallback is.
+	Transfers string
 }
 
 // Shared has what there is one of in a process.
@@ -88,13 +103,14 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (message
 	if err := d.s.mayDepend(p, drv); err != nil {
 		return messages.Recipe{}, err
 	}
-	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), Unknown: !drv.KnowsOutputs(), Impure: drv.IsImpure(), Resolve: drv.MustResolve()}
+	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), CA: drv.Outputs[0].ContentAddress(),
+		Unknown: !drv.KnowsOutputs(), Impure: drv.IsImpure(), Resolve: drv.MustResolve()}
 	if !r.Resolve { // else it is not this one that is built, and options may have placeholders
 		options, err := drv.Options(d.s.Layout.Dir)
 		if err != nil {
 			return messages.Recipe{}, err
 		}
-		r.PreferLocal = options.PreferLocalBuild
+		r.PreferLocal, r.OnlyBuilt = options.PreferLocalBuild, !options.AllowSubstitutes
 	}
 	var err error
 	if r.Unknown && !r.Resolve {

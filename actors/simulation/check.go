@@ -31,7 +31,7 @@ func (idle) end(*World) error             { return nil }
 // nobody.
 func checkersFor(s Scenario) []checker {
 	all := []checker{&slotsChecker{}, &usersChecker{}, &closureChecker{}, &durableChecker{}, &answersChecker{}, newUnwantedChecker(),
-		&reasonsChecker{}, &ranksChecker{}, &buildsChecker{}, &limitsChecker{}, &restChecker{}, &realisationsChecker{}}
+		&reasonsChecker{}, &ranksChecker{}, &buildsChecker{}, &fetchesChecker{}, &limitsChecker{}, &restChecker{}, &realisationsChecker{}}
 	if s.Policy == "" || s.Policy == slots.Shares {
 		all = append(all, newStarvationChecker())
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"troupe/messages"
+	"troupe/storage/storepath"
 )
 
 // reasonsChecker: whenever no message is under way, every goal has something to
@@ -35,10 +36,9 @@ func (w *World) reason(at messages.Address, g *goalView) error {
 		}
 		return fmt.Errorf("%s waits for inputs, and none is being made", at)
 	case messages.BuildSlot:
-		if len(w.view.slots) >= w.Slots && len(w.view.slots) > 0 {
-			return nil
-		}
-		return fmt.Errorf("%s waits for a slot, and %d of %d are held", at, len(w.view.slots), w.Slots)
+		return w.slotReason(at, w.Slots)
+	case messages.SubstitutionSlot:
+		return w.slotReason(at, w.Fetches)
 	case messages.PathLock:
 		return w.lockReason(at, g)
 	case messages.FreeUser:
@@ -53,15 +53,22 @@ func (w *World) reason(at messages.Address, g *goalView) error {
 	return fmt.Errorf("%s is in the state that says %v, and nothing is under way for it", at, wait)
 }
 
+func (w *World) slotReason(at messages.Address, most int) error {
+	if held := w.view.held(at.IsFetch()); held < most || held == 0 {
+		return fmt.Errorf("%s waits for a slot, and %d of %d are held", at, held, most)
+	}
+	return nil
+}
+
 func (w *World) lockReason(at messages.Address, g *goalView) error {
 	if w.ev.owned[messages.Locks] > 0 {
 		return nil
 	}
-	d, ok := w.graph.drv(g.target.Path)
-	if !ok {
-		return nil
+	paths := []storepath.Path{g.target.Path}
+	if d, ok := w.graph.drv(g.target.Path); ok && g.target.IsBuild() {
+		paths = d.locks()
 	}
-	for _, p := range d.locks() {
+	for _, p := range paths {
 		if !w.locks.free(at, p) {
 			return nil
 		}

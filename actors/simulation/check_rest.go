@@ -34,6 +34,8 @@ func (*restChecker) end(w *World) error {
 		return fmt.Errorf("%d users are still lent", len(w.view.lent))
 	case len(w.builds) > 0:
 		return fmt.Errorf("%d builds are still there", len(w.builds))
+	case len(w.fetches) > 0:
+		return fmt.Errorf("%d fetches are still there", len(w.fetches))
 	case len(w.timers) > 0:
 		return fmt.Errorf("%d timers are still there", len(w.timers))
 	}

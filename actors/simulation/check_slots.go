@@ -30,10 +30,23 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 		}
 		w.view.slots[send.To] = true
 	}
-	if most := max(w.Slots, 1); len(w.view.slots) > most {
-		return fmt.Errorf("%d slots are held, of %d", len(w.view.slots), w.Slots)
+	if held := w.view.held(false); held > max(w.Slots, 1) {
+		return fmt.Errorf("%d slots are held, of %d", held, w.Slots)
+	}
+	if held := w.view.held(true); held > max(w.Fetches, 1) {
+		return fmt.Errorf("%d substitution slots are held, of %d", held, w.Fetches)
 	}
 	return nil
+}
+
+// held counts the slots for substitutions, or those for builds.
+func (v *view) held(fetches bool) (n int) {
+	for at := range v.slots {
+		if at.IsFetch() == fetches {
+			n++
+		}
+	}
+	return n
 }
 
 func (*slotsChecker) quiet(w *World) error {

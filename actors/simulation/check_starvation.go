@@ -7,12 +7,18 @@ import (
 	"troupe/messages"
 )
 
-// starvationChecker: a client that has a goal in the queue and no slot sees at
-// most so many slots go to others, of no more urgency, as there are others.
+// starvationChecker: a client that has a goal in the queue and no slot of its kind
+// sees at most so many of these go to others, of no more urgency, as there are others.
 type starvationChecker struct {
 	idle
 	queued map[messages.Address]bool // goals
-	passed map[messages.Address]int  // client: grants to others since it could have had one
+	passed map[clientShare]int       // grants to others since it could have had one
+}
+
+// clientShare is what a client gets of the slots of one kind.
+type clientShare struct {
+	client messages.Address
+	fetch  bool
 }
 
 func newStarvationChecker() *starvationChecker {
@@ -22,7 +28,7 @@ func newStarvationChecker() *starvationChecker {
 }
 
 func (c *starvationChecker) reset() {
-	c.queued, c.passed = map[messages.Address]bool{}, map[messages.Address]int{}
+	c.queued, c.passed = map[messages.Address]bool{}, map[clientShare]int{}
 }
 
 func (*starvationChecker) name() string { return "starvation" }
@@ -33,7 +39,7 @@ func (c *starvationChecker) crash(*World) error {
 }
 
 func (c *starvationChecker) step(w *World, s host.Step) error {
-	if s.Actor != messages.Slots || w.Slots == 0 {
+	if s.Actor != messages.Slots {
 		return nil
 	}
 	switch m := s.Message.(type) {
@@ -67,22 +73,30 @@ func (c *starvationChecker) granted(w *World, to messages.Address) error {
 	if winner == nil {
 		return nil
 	}
-	delete(c.passed, winner.rank.Client)
+	fetch, slots := to.IsFetch(), w.Slots
+	if fetch {
+		slots = max(w.Fetches, 1)
+	}
+	if slots == 0 {
+		return nil
+	}
+	delete(c.passed, clientShare{winner.rank.Client, fetch})
 	holds := map[messages.Address]bool{}
 	for at := range w.view.slots {
-		if g := w.view.goals[at]; g != nil {
+		if g := w.view.goals[at]; g != nil && at.IsFetch() == fetch {
 			holds[g.rank.Client] = true
 		}
 	}
 	seen := map[messages.Address]bool{}
 	for at := range c.queued {
 		g := w.view.goals[at]
-		if g == nil || holds[g.rank.Client] || seen[g.rank.Client] || g.rank.Client == winner.rank.Client || g.rank.Urgency < winner.rank.Urgency {
+		if g == nil || at.IsFetch() != fetch || holds[g.rank.Client] || seen[g.rank.Client] || g.rank.Client == winner.rank.Client || g.rank.Urgency < winner.rank.Urgency {
 			continue
 		}
 		seen[g.rank.Client] = true
-		if c.passed[g.rank.Client]++; c.passed[g.rank.Client] > w.Clients+w.Slots {
-			return fmt.Errorf("%s has been passed over %d times", g.rank.Client, c.passed[g.rank.Client])
+		share := clientShare{g.rank.Client, fetch}
+		if c.passed[share]++; c.passed[share] > w.Clients+slots {
+			return fmt.Errorf("%s has been passed over %d times", g.rank.Client, c.passed[share])
 		}
 	}
 	return nil

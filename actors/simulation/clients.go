@@ -85,7 +85,8 @@ func (c *client) ask() {
 		return
 	}
 	c.left--
-	m := &messages.RealiseTargets{Client: c.address, KeepGoing: c.rng.IntN(2) == 0, Terms: messages.Terms{Limits: c.w.Limits}}
+	m := &messages.RealiseTargets{Client: c.address, KeepGoing: c.rng.IntN(2) == 0, Terms: c.w.Terms}
+	m.Terms.Limits = c.w.Limits
 	if c.rng.IntN(5) == 0 {
 		m.Urgency = c.rng.IntN(3)
 	}

@@ -116,6 +116,7 @@ func (r *demandReader) take(rec journal.Record) {
 	case *messages.RealiseTargets:
 		a := Arrival{At: rec.At, RealiseTargets: *m}
 		a.Terms.Limits = messages.Limits{} // what ran for too long fails when it did
+		a.Terms.NoSubstitutes = true       // what was fetched is there from the start
 		r.d.Arrivals = append(r.d.Arrivals, a)
 	case *messages.CancelRequest:
 		r.withdrawn(rec.At, func(a Arrival) bool { return a.Request == m.Request })

@@ -31,6 +31,12 @@ const (
 	CommitFails
 	SourceMissing
 	Cycle
+	DrvMissing
+	LookUpFails
+	CacheLies
+	CacheIsSlow
+	NARIsGone
+	NARIsBad
 	ActorPanics
 	ServiceDies
 	ClientCancels
@@ -67,6 +73,12 @@ var faultTable = [faultCount]struct {
 	CommitFails:     {"commit-fails", 50, "the disk is full when a batch is written"},
 	SourceMissing:   {"source-missing", 10, "a source is not in the store"},
 	Cycle:           {"cycle", 30, "a derivation of the graph depends on itself"},
+	DrvMissing:      {"drv-missing", 30, "a derivation is not in the store"},
+	LookUpFails:     {"look-up-fails", 20, "a substituter does not answer"},
+	CacheLies:       {"cache-lies", 30, "a substituter says that a path refers to another one"},
+	CacheIsSlow:     {"cache-is-slow", 30, "a fetch takes very long"},
+	NARIsGone:       {"nar-is-gone", 30, "a substituter has lost what it has promised"},
+	NARIsBad:        {"nar-is-bad", 40, "a fetch ends in the middle, or brings what it should not"},
 	ActorPanics:     {"actor-panics", 1, "a goal or a child panics"},
 	ServiceDies:     {"service-dies", 150, "the service is killed at a random step, and started again"},
 	ClientCancels:   {"client-cancels", 150, "a client withdraws a request"},

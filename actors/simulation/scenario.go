@@ -2,7 +2,7 @@
 // and in virtual time.
 //
 // The machines are the real ones. The world has what they talk to: a clock, a
-// store that can lose what was not flushed, builders that fail, hang, write too
+// store that can lose what was not flushed, binary caches that fail and lie, builders that fail, hang, write too
 // much or are killed, users and locks that others take, clients that come,
 // change their minds and go, and the death of the service itself at any step.
 // Messages from one sender to one receiver keep their order; everything else
@@ -27,6 +27,9 @@ type Scenario struct {
 	Clients  int
 	Requests int // a client makes
 	Slots    int
+	Caches   int              // substituters
+	Fetches  int              // substitution slots
+	Terms    messages.Terms   // of all clients, but for limits
 	Users    int              // build users; 0 is one that all share
 	Rush     bool             // clients come and go all at once
 	Hasty    bool             // they come and go between any two steps
@@ -66,6 +69,8 @@ func Random(seed uint64, f Faults) Scenario {
 	if rng.IntN(3) == 0 {
 		s.Slow = machines.AllFixed[rng.IntN(len(machines.AllFixed))].Address
 	}
+	s.Caches, s.Fetches = rng.IntN(3), rng.IntN(4)
+	s.Terms.Fallback, s.Terms.NoSubstitutes = rng.IntN(2) == 0, rng.IntN(8) == 0
 	return s
 }
 
@@ -74,8 +79,8 @@ func (s Scenario) String() string {
 	if s.Graph != nil {
 		graph = fmt.Sprintf("a graph of %d derivations", len(s.Graph.Drvs))
 	}
-	return fmt.Sprintf("seed %d: %d clients, %d requests each, %s, %d slots, %d users, boxed %v, faults %v",
-		s.Seed, s.Clients, s.Requests, graph, s.Slots, s.Users, s.Boxed, s.Faults)
+	return fmt.Sprintf("seed %d: %d clients, %d requests each, %s, %d slots, %d caches, %d fetches, %d users, boxed %v, faults %v",
+		s.Seed, s.Clients, s.Requests, graph, s.Slots, s.Caches, s.Fetches, s.Users, s.Boxed, s.Faults)
 }
 
 // Maker makes the machine of a kind, in its first state.

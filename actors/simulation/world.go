@@ -27,6 +27,8 @@ type World struct {
 
 	builds  map[messages.Address]*build
 	anew    int // impure outputs that were made
+	fetches map[messages.Address]*fetch
+	caches  []*binaryCache
 	users   *users
 	locks   *locks
 	timers  map[timerKey]*event
@@ -106,6 +108,7 @@ func newWorld(s Scenario, o Options) *World {
 		w.meeting()
 	} else {
 		w.disk.stock(w.graph.Sources)
+		w.stockCaches()
 	}
 	if w.hit(ServiceDies) {
 		w.dieAt = 1 + w.rng.IntN(60*len(w.graph.Drvs)*s.Requests)
@@ -123,7 +126,7 @@ func Settings(s Scenario) machines.Settings {
 	return machines.Settings{
 		Goal:    goal.Policy{StoreDir: "/nix/store", CacheFailure: s.Seed%3 == 0},
 		Store:   store.Policy{Gather: 1 + int(s.Seed%7), Linger: time.Duration(1+s.Seed%5) * time.Second},
-		MaxJobs: s.Slots, Slots: s.Policy, Users: buildUsers(s), NoUsers: "there are no build users",
+		MaxJobs: s.Slots, MaxSubstitutions: s.Fetches, Slots: s.Policy, Users: buildUsers(s), NoUsers: "there are no build users",
 	}
 }
 
@@ -160,6 +163,8 @@ func (w *World) port(to messages.Address, m messages.Message) {
 		w.database(m)
 	case messages.Builds:
 		w.buildsPort(m)
+	case messages.Caches:
+		w.cachesPort(m)
 	case messages.Process:
 		w.process(m)
 	case messages.Users:
@@ -186,7 +191,7 @@ func (w *World) work(owner messages.Address, most time.Duration, do func()) *eve
 func (w *World) live() {
 	w.lives++
 	w.life = w.lives
-	w.builds, w.timers = map[messages.Address]*build{}, map[timerKey]*event{}
+	w.builds, w.timers, w.fetches = map[messages.Address]*build{}, map[timerKey]*event{}, map[messages.Address]*fetch{}
 	w.engine.start()
 }
 

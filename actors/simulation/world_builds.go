@@ -48,7 +48,7 @@ func (w *World) buildsPort(m messages.Message) {
 	case *messages.InspectPaths:
 		w.work(m.From, finishTime, func() { w.send(messages.Builds, m.From, w.inspect(m.Paths)) })
 	case *messages.FinishBuild:
-		w.work(m.Build, finishTime, func() { w.send(messages.Builds, m.Build, w.finishBuild(w.builds[m.Build])) })
+		w.work(m.Build, finishTime, func() { w.onFinish(m.Build) })
 	case *messages.DiscardBuild:
 		if b := w.builds[m.Build]; b != nil {
 			b.over = true
@@ -57,6 +57,13 @@ func (w *World) buildsPort(m messages.Message) {
 		w.work(m.Build, finishTime+killTime, func() { w.discardBuild(m) })
 	default:
 		panic(fmt.Sprintf("builds: unexpected %v", m))
+	}
+}
+
+// onFinish does nothing for a build that was discarded meanwhile.
+func (w *World) onFinish(build messages.Address) {
+	if b := w.builds[build]; b != nil {
+		w.send(messages.Builds, build, w.finishBuild(b))
 	}
 }
 

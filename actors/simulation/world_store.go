@@ -45,6 +45,9 @@ func (w *World) database(m messages.Message) {
 }
 
 func (w *World) readDerivation(p storepath.Path) messages.Message {
+	if !w.disk.valid(p) && w.hit(DrvMissing) {
+		return &messages.DerivationMissing{}
+	}
 	d, ok := w.graph.drv(p)
 	if !ok || w.hit(Unreadable) {
 		return &messages.DerivationUnreadable{Status: messages.InputRejected, Reason: "it cannot be read"}

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"troupe/messages"
 )
 
-// Policy decides who goes next.
+// Policy decides who goes next, for each kind of slot by itself.
 type Policy string
 
 const (
@@ -16,8 +18,8 @@ const (
 	// order:
 	//
 	//  1. urgency: what a client asks for, inherited by everything below it;
-	//  2. fair shares: the client that holds the fewest slots, and of those that
-	//     hold as many the one that was granted one the longest ago;
+	//  2. fair shares: the client that holds the fewest slots of the kind, and of
+	//     those that hold as many the one that was granted one the longest ago;
 	//  3. the longest remaining path to a top goal, weighed by recorded build
 	//     times, the goal's own build included;
 	//  4. age.
@@ -48,14 +50,15 @@ func ParsePolicy(name string) (Policy, error) {
 	return "", fmt.Errorf("no policy '%s'; there are %s", name, strings.Join(names, ", "))
 }
 
-// best finds the goal that gets the next slot, or nil.
-func (s *Slots) best() *entry {
+// best finds the goal that gets the next slot of a kind, or nil.
+func (s *Slots) best(k messages.SlotKind) *entry {
 	var best *entry
 	for _, c := range s.order {
-		if len(c.queue.list) == 0 {
+		list := c.shares[k].queue.list
+		if len(list) == 0 {
 			continue
 		}
-		if e := c.queue.list[0]; s.free(e) && (best == nil || s.policy.across(e, best) < 0) {
+		if e := list[0]; s.free(e) && (best == nil || s.policies[k].across(e, best) < 0) {
 			best = e
 		}
 	}
@@ -70,8 +73,8 @@ func (p Policy) across(a, b *entry) int {
 	}
 	return cmp.Or(
 		cmp.Compare(b.rank.Urgency, a.rank.Urgency),
-		cmp.Compare(a.client.held, b.client.held),
-		cmp.Compare(a.client.granted, b.client.granted),
+		cmp.Compare(a.share().held, b.share().held),
+		cmp.Compare(a.share().granted, b.share().granted),
 		p.within(a, b))
 }
 

@@ -12,20 +12,21 @@ import (
 	"troupe/messages"
 )
 
-// Slots grants build slots, at most max at a time; policy.go says to whom.
+// Slots grants slots for builds and for substitutions, of each kind at most max
+// at a time; policy.go says to whom.
 //
 // A freed slot wakes the goal that gets it and no other. The queues are bounded
 // by the number of goals.
 type Slots struct {
-	max     int
-	wishes  map[int]int // how many goals there are for clients that want as many slots
-	policy  Policy
-	held    int
-	turn    uint64
-	grants  uint64 // ever
-	goals   map[messages.Address]*entry
-	clients map[messages.Address]*client
-	order   []*client // in order of first appearance, so that nothing hangs on map order
+	max      [messages.SlotKinds]int
+	wishes   map[int]int // how many goals there are for clients that want as many builds
+	policies [messages.SlotKinds]Policy
+	held     [messages.SlotKinds]int
+	turn     uint64
+	grants   uint64 // ever
+	goals    map[messages.Address]*entry
+	clients  map[messages.Address]*client
+	order    []*client // in order of first appearance, so that nothing hangs on map order
 }
 
 // entry is what is known of one goal.
@@ -34,6 +35,7 @@ type entry struct {
 	rank     messages.RankGoal
 	client   *client // nil until ranked by the worker
 	state    state
+	kind     messages.SlotKind // of the slot that it wants or has
 	expected time.Duration
 	local    bool   // may run without slots
 	turn     uint64 // when it appeared: age breaks the last tie
@@ -48,31 +50,44 @@ const (
 	holding              // has one
 )
 
-// client is one share of the slots.
+// client has a share of the slots of each kind.
 type client struct {
-	name  messages.Address
-	goals int // that have its name as theirs
-	held  int
-	queue queue
-	// granted is the number of the newest grant to it.
-	granted uint64
+	name   messages.Address
+	goals  int // that have its name as theirs
+	shares [messages.SlotKinds]share
 }
 
-// New makes the slots of a process; max may be 0.
-func New(max int, p Policy) *Slots {
-	p = cmp.Or(p, Shares)
-	if p == Shares && max == 1 {
-		p = inTurn
+type share struct {
+	held    int
+	queue   queue
+	granted uint64 // number of the newest grant to it
+}
+
+func (e *entry) share() *share { return &e.client.shares[e.kind] }
+
+// New makes the slots of a process. builds may be 0. One substitution may always
+// run, as nothing else would make what it makes.
+func New(builds, substitutions int, p Policy) *Slots {
+	s := &Slots{wishes: map[int]int{}, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+	s.max[messages.BuildJob], s.max[messages.SubstitutionJob] = builds, max(1, substitutions)
+	for k, n := range s.max {
+		s.policies[k] = cmp.Or(p, Shares)
+		if s.policies[k] == Shares && n == 1 {
+			s.policies[k] = inTurn
+		}
 	}
-	return &Slots{max: max, wishes: map[int]int{}, policy: p, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+	return s
 }
 
 func (s *Slots) String() string {
-	waiting := 0
+	var waiting [messages.SlotKinds]int
 	for _, c := range s.order {
-		waiting += c.queue.Len()
+		for k := range c.shares {
+			waiting[k] += c.shares[k].queue.Len()
+		}
 	}
-	return fmt.Sprintf("held=%d/%d queued=%d", s.held, s.limit(), waiting)
+	const b, f = messages.BuildJob, messages.SubstitutionJob
+	return fmt.Sprintf("held=%d/%d queued=%d fetching=%d/%d queued=%d", s.held[b], s.limit(b), waiting[b], s.held[f], s.limit(f), waiting[f])
 }
 
 // Step implements [host.Machine].
@@ -81,7 +96,7 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 	case *messages.RankGoal:
 		s.onRank(m)
 	case *messages.AcquireSlot:
-		if (s.limit() == 0 || s.entry(m.Goal).rank.Jobs == messages.NoLocalBuilds) && !m.PreferLocal {
+		if s.none(s.entry(m.Goal), m.Kind) && !m.PreferLocal {
 			return []host.Effect{host.Send{To: m.Goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
 		}
 		s.onAcquire(m)
@@ -112,7 +127,7 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 		s.become(e, ranked)
 	}
 	if was == holding {
-		e.client.held--
+		e.share().held--
 	}
 	s.leave(e)
 	s.wish(e, -1)
@@ -123,7 +138,7 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 	case queued:
 		s.become(e, queued)
 	case holding:
-		e.client.held++
+		e.share().held++
 	}
 }
 
@@ -132,7 +147,7 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 	if e.state != ranked {
 		panic(fmt.Sprintf("%v: %s asks for a second slot", s, m.Goal))
 	}
-	e.expected, e.local = m.Expected, m.PreferLocal
+	e.kind, e.expected, e.local = m.Kind, m.Expected, m.PreferLocal
 	s.become(e, queued)
 }
 
@@ -152,7 +167,10 @@ func (s *Slots) entry(goal messages.Address) *entry {
 func (s *Slots) join(e *entry, name messages.Address) {
 	c := s.clients[name]
 	if c == nil {
-		c = &client{name: name, queue: queue{policy: s.policy}}
+		c = &client{name: name}
+		for k := range c.shares {
+			c.shares[k].queue.policy = s.policies[k]
+		}
 		s.clients[name] = c
 		s.order = append(s.order, c)
 	}
@@ -175,56 +193,62 @@ func (s *Slots) leave(e *entry) {
 func (s *Slots) become(e *entry, next state) {
 	switch e.state {
 	case queued:
-		heap.Remove(&e.client.queue, e.index)
+		heap.Remove(&e.share().queue, e.index)
 	case holding:
-		s.held--
-		e.client.held--
+		s.held[e.kind]--
+		e.share().held--
 	}
 	e.state = next
 	switch next {
 	case queued:
-		heap.Push(&e.client.queue, e)
+		heap.Push(&e.share().queue, e)
 	case holding:
-		s.held++
-		e.client.held++
+		s.held[e.kind]++
+		e.share().held++
 	}
 }
 
 // grant hands out what is free.
 func (s *Slots) grant() (out []host.Effect) {
-	for {
-		e := s.best()
-		if e == nil {
-			return out
+	for k := range s.max {
+		for e := s.best(messages.SlotKind(k)); e != nil; e = s.best(messages.SlotKind(k)) {
+			s.become(e, holding)
+			s.grants++
+			e.share().granted = s.grants
+			out = append(out, host.Send{To: e.goal, Msg: &messages.SlotFree{}})
 		}
-		s.become(e, holding)
-		s.grants++
-		e.client.granted = s.grants
-		out = append(out, host.Send{To: e.goal, Msg: &messages.SlotFree{}})
 	}
+	return out
 }
 
 // free reports whether e could be granted a slot now.
 func (s *Slots) free(e *entry) bool {
-	if s.limit() == 0 || e.rank.Jobs == messages.NoLocalBuilds {
-		return e.local && s.held == 0
+	if s.none(e, e.kind) {
+		return e.local && s.held[e.kind] == 0
 	}
-	return s.held < s.limit()
+	return s.held[e.kind] < s.limit(e.kind)
 }
 
-// limit is how many slots there are: as many as the service has, or as a client
-// that is there wants, if that is more.
-func (s *Slots) limit() int {
-	most := s.max
-	for n := range s.wishes {
-		most = max(most, n)
+// none reports whether a goal gets no slot of a kind as others do.
+func (s *Slots) none(e *entry, k messages.SlotKind) bool {
+	return s.limit(k) == 0 || k == messages.BuildJob && e.rank.Jobs == messages.NoLocalBuilds
+}
+
+// limit is how many slots of a kind there are: as many as the service has, or for
+// builds as a client that is there wants, if that is more.
+func (s *Slots) limit(k messages.SlotKind) int {
+	most := s.max[k]
+	if k == messages.BuildJob {
+		for n := range s.wishes {
+			most = max(most, n)
+		}
 	}
 	return most
 }
 
 // wish counts a goal for its client's wish, or no more.
 func (s *Slots) wish(e *entry, by int) {
-	if e.rank.Jobs <= s.max {
+	if e.rank.Jobs <= s.max[messages.BuildJob] {
 		return
 	}
 	if s.wishes[e.rank.Jobs] += by; s.wishes[e.rank.Jobs] == 0 {

@@ -12,14 +12,15 @@ import (
 
 func TestSlots(t *testing.T) {
 	machinetest.Walk(t, "testdata", func(t *testing.T, d *datadriven.TestData) host.Machine {
-		max := 1
-		d.MaybeScanArgs(t, "max", &max)
+		builds, substitutions := 1, 2
+		d.MaybeScanArgs(t, "max", &builds)
+		d.MaybeScanArgs(t, "substitutions", &substitutions)
 		name := string(slots.Shares)
 		d.MaybeScanArgs(t, "policy", &name)
 		policy, err := slots.ParsePolicy(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return slots.New(max, policy)
+		return slots.New(builds, substitutions, policy)
 	})
 }

@@ -89,9 +89,15 @@ func (w *Worker) serve(x *want) {
 		w.attend(e, x.audience())
 	} else {
 		w.withdraw(x)
-		w.deliver(x, messages.Result{Status: messages.DependencyFailed,
-			Error: "derivation '" + w.storeDir.Join(x.goal.target.Path) + "' depends on itself"})
+		w.deliver(x, messages.Result{Status: messages.DependencyFailed, Error: w.cycle(x.goal.target)})
 	}
+}
+
+func (w *Worker) cycle(t messages.Target) string {
+	if !t.IsBuild() { // as a cache has it that lies
+		return "path '" + w.storeDir.Join(t.Path) + "' refers to itself by way of others"
+	}
+	return "derivation '" + w.storeDir.Join(t.Path) + "' depends on itself"
 }
 
 func (w *Worker) spawn(x *want) *entry {
@@ -111,9 +117,9 @@ func (w *Worker) start(e *entry, rank messages.RankGoal) {
 	kind := KindSubstitution
 	if e.target.IsBuild() {
 		kind = KindDerivation
-		r := e.rank
-		w.send(messages.Slots, &r)
 	}
+	r := e.rank
+	w.send(messages.Slots, &r)
 	w.out = append(w.out, host.Spawn{Actor: e.actor, Kind: kind})
 	w.send(e.actor, &messages.Realise{Target: e.target, KeepGoing: e.keepGoing, Terms: e.terms})
 }
@@ -163,10 +169,8 @@ func (w *Worker) raise(e *entry, edge *want) bool {
 		}
 	}
 	for _, s := range raised {
-		if s.e.target.IsBuild() {
-			told := s.e.rank
-			w.send(messages.Slots, &told)
-		}
+		told := s.e.rank
+		w.send(messages.Slots, &told)
 	}
 	return true
 }

@@ -97,11 +97,13 @@ func (w *Worker) epoch() uint64 {
 
 // served splits those who wait into those whom the result answers and those
 // for whom the goal must be made anew: they came when it was leaving already,
-// or want an output that it did not look at.
+// want an output that it did not look at, or a path that only the substituters of
+// others were asked for.
 func (e *entry) served(res messages.Result) (served, again []*want) {
 	for _, x := range e.wants {
 		late := res.Status == messages.Cancelled || (res.Status.OK() && !res.Covers(x.target.Outputs))
-		if late {
+		elsewhere := !x.target.IsBuild() && !res.Status.OK() && x.terms() != e.terms
+		if late || elsewhere {
 			again = append(again, x)
 		} else {
 			served = append(served, x)
@@ -116,9 +118,7 @@ func (w *Worker) retire(e *entry) {
 	delete(w.actors, e.actor)
 	delete(w.goals, e.key)
 	w.send(messages.Database, &messages.ReleasePaths{Owner: e.actor, Epoch: w.epoch()})
-	if e.target.IsBuild() {
-		w.send(messages.Slots, &messages.ForgetGoal{Goal: e.actor})
-	}
+	w.send(messages.Slots, &messages.ForgetGoal{Goal: e.actor})
 	if e.failed {
 		w.out = append(w.out, host.Stop{Actor: e.cleanUp()})
 	} else {

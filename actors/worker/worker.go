@@ -158,7 +158,7 @@ func (w *Worker) onActorFailed(m *messages.ActorFailed) {
 	w.dropWaitees(e)
 	e.state, e.failed = leaving, true
 	w.out = append(w.out, host.Spawn{Actor: e.cleanUp(), Kind: KindCleanUp})
-	w.send(e.cleanUp(), &messages.CleanUpGoal{Goal: e.actor, Result: w.panicked(e, m.Reason)})
+	w.send(e.cleanUp(), &messages.CleanUpGoal{Goal: e.actor, Fetch: !e.target.IsBuild(), Result: w.panicked(e, m.Reason)})
 }
 
 func (w *Worker) finishFailed(e *entry, reason string) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"troupe/actors/ports"
 	"troupe/cmd/troupe/config"
 	"troupe/cmd/troupe/progress"
 	"troupe/cmd/troupe/remote"
@@ -145,7 +146,8 @@ func dryRunThere(s *session, client *remote.Client, wanted []messages.Target) er
 	if err != nil {
 		return err
 	}
-	return tellMissing(s, m.WillBuild, m.Unknown)
+	return tellMissing(s, ports.Missing{Build: m.WillBuild, Unknown: m.Unknown, Substitute: m.WillSubstitute,
+		Download: m.DownloadSize, NarSize: m.NarSize})
 }
 
 // set changes a setting for this command, wherever it is performed.

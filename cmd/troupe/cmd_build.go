@@ -128,7 +128,7 @@ func (c *buildCmd) realise(d *service, own *ownGoals, display *progress.Display,
 	}
 	guests := d.invite(func(n int) { display.Print(fmt.Sprintf("waiting until all who have joined are done: %d", n)) })
 	request := messages.RealiseTargets{Request: d.tree.Clients.Number(), Targets: wanted, KeepGoing: s.settings.KeepGoing,
-		Terms: messages.Terms{Limits: limits(s.settings)}}
+		Terms: termsOf(s.settings)}
 	own.watch(request.Request)
 	results := d.tree.Clients.Realise(s.ctx, request)
 	d.tree.Synchronise()

@@ -2,9 +2,13 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 
+	"github.com/rs/zerolog"
+
 	"troupe/actors/ports"
+	"troupe/actors/ports/caches"
 	"troupe/messages"
 	"troupe/storage/storepath"
 )
@@ -30,30 +34,51 @@ func validPaths(t messages.Target, r messages.Result) (paths []storepath.Path) {
 	return paths
 }
 
-// dryRun says what would be built, in the order in which it could be.
+// dryRun says what would be built, in the order in which it could be, and what
+// fetched.
 func dryRun(s *session, st *openedStore, wanted []messages.Target) error {
-	services := ports.Services{Layout: s.location, DB: st.db, Hashes: ports.NewHashes(s.location, st.db)}
-	m, err := services.Missing(wanted, st.db.Valid)
+	p := &policies{location: s.location}
+	if err := p.set(s.settings); err != nil {
+		return err
+	}
+	services := ports.Services{Layout: s.location, DB: st.db, Hashes: ports.NewHashes(s.location, st.db), PolicyOf: p.of,
+		Log: zerolog.New(zerolog.ConsoleWriter{Out: s.stderr, NoColor: true, PartsExclude: []string{"time"}}).Level(zerolog.WarnLevel)}
+	subs := caches.NewSubstituters(services, userAgent(), answersDir(s.location))
+	defer subs.Close()
+	m, err := services.Missing(wanted, subs.Eyes(s.ctx, termsOf(s.settings), st.db.Valid))
 	if err != nil {
 		return err
 	}
-	return tellMissing(s, m.Build, m.Unknown)
+	return tellMissing(s, m)
 }
 
-// tellMissing says what would be built, and what cannot be had.
-func tellMissing(s *session, build, unknown []storepath.Path) error {
-	if len(build) > 0 {
-		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(build))
+// tellMissing says what would be built and fetched, and what cannot be had.
+func tellMissing(s *session, m ports.Missing) error {
+	if len(m.Build) > 0 {
+		fmt.Fprintf(s.stderr, "these %d derivations would be built:\n", len(m.Build))
 	}
-	for _, p := range build {
+	for _, p := range m.Build {
 		fmt.Fprintf(s.stderr, "  %s\n", s.location.Dir.Join(p))
 	}
-	if len(unknown) > 0 {
-		names := make([]string, len(unknown))
-		for i, p := range unknown {
+	if len(m.Substitute) > 0 {
+		fmt.Fprintf(s.stderr, "these %d paths would be fetched (%.1f MiB download, %.1f MiB unpacked):\n",
+			len(m.Substitute), float64(m.Download)/(1<<20), float64(m.NarSize)/(1<<20))
+	}
+	for _, p := range m.Substitute {
+		fmt.Fprintf(s.stderr, "  %s\n", s.location.Dir.Join(p))
+	}
+	if len(m.Unknown) > 0 {
+		names := make([]string, len(m.Unknown))
+		for i, p := range m.Unknown {
 			names[i] = s.location.Dir.Join(p)
 		}
 		return fmt.Errorf("path %s does not exist and cannot be created", quoteAll(names))
 	}
 	return nil
 }
+
+// userAgent is what servers are told.
+func userAgent() string { return "troupe/" + version }
+
+// answersDir is where it is remembered what substituters say.
+func answersDir(l location) string { return filepath.Join(l.StateDir, "troupe", "narinfos") }

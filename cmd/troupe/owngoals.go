@@ -47,11 +47,15 @@ func (o *ownGoals) hear(m messages.Message) {
 		o.pass(m.Goal, m)
 	case *messages.GoalLine:
 		o.pass(m.Goal, m)
+	case *messages.GoalFetches:
+		o.pass(m.Goal, m)
+	case *messages.HookLine:
+		o.pass(m.Goal, m)
 	case *messages.GoalWarned:
 		o.pass(m.Goal, m)
 	case *messages.GoalEnded:
 		o.pass(m.Goal, m)
-		if o.own[m.Goal] && m.Result.Error != "" {
+		if o.own[m.Goal] && messages.Shown(m.Goal, m.Result) {
 			o.shown[m.Result.Error] = true
 		}
 		delete(o.last, m.Goal)

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"troupe/actors/ports"
 	"troupe/cmd/troupe/config"
 	"troupe/sandbox"
+	"troupe/storage/addition"
 	"troupe/storage/gc"
 	"troupe/storage/signature"
 )
@@ -23,17 +26,24 @@ type policies struct {
 	now      atomic.Pointer[current]
 }
 
-// current are the service's settings, and the policy that they make.
+// current are the service's settings, the policy that they make, and those that
+// they make with the changes of clients.
 type current struct {
 	settings config.Settings
 	policy   ports.BuildPolicy
+
+	mu      sync.Mutex // guards changed
+	changed map[string]ports.BuildPolicy
 }
+
+// changesKept bounds the policies that are kept: making one reads files.
+const changesKept = 64
 
 // set changes the service's own settings for builds that begin from now on.
 func (p *policies) set(c config.Settings) error {
 	policy, err := p.make(c)
 	if err == nil {
-		p.now.Store(&current{c, policy})
+		p.now.Store(&current{settings: c, policy: policy})
 	}
 	return err
 }
@@ -52,8 +62,24 @@ func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	if policy.Keys, err = signature.ReadSecretKeys(c.SecretKeyFiles); err != nil {
 		return policy, err
 	}
-	policy.Builtin, err = builtinPolicy(c)
+	if policy.Builtin, err = builtinPolicy(c); err != nil {
+		return policy, err
+	}
+	policy.Caches, err = cachePolicy(c, policy.Builtin)
 	return policy, err
+}
+
+// cachePolicy is what the settings say about substituters.
+func cachePolicy(c config.Settings, b ports.BuiltinPolicy) (ports.CachePolicy, error) {
+	keys, err := signature.ParsePublicKeys(c.TrustedPublicKeys)
+	p := ports.CachePolicy{Trust: addition.Trust{Keys: keys, Everything: !c.RequireSigs}, Fallback: c.Fallback,
+		Connections: int(c.HTTPConnections), HTTP1: !c.HTTP2,
+		Positive: c.NarinfoPositiveTTL, Negative: c.NarinfoNegativeTTL, Meta: c.NarinfoMetaTTL}
+	if c.Substitute {
+		p.Substituters = c.Substituters
+	}
+	p.Transfers = fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, b, p.Connections, p.HTTP1, p.Positive, p.Negative, p.Meta)))
+	return p, err
 }
 
 // of implements [ports.Services.PolicyOf]; changes are what [termsReader.text]
@@ -63,7 +89,23 @@ func (p *policies) of(changes string) (ports.BuildPolicy, error) {
 	if changes == "" {
 		return now.policy, nil
 	}
-	c := now.settings
+	now.mu.Lock()
+	defer now.mu.Unlock()
+	if policy, known := now.changed[changes]; known {
+		return policy, nil
+	}
+	policy, err := p.changed(now.settings, changes)
+	if err != nil {
+		return policy, err
+	}
+	if now.changed == nil || len(now.changed) >= changesKept {
+		now.changed = map[string]ports.BuildPolicy{}
+	}
+	now.changed[changes] = policy
+	return policy, nil
+}
+
+func (p *policies) changed(c config.Settings, changes string) (ports.BuildPolicy, error) {
 	for line := range strings.Lines(changes) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " = ")
 		if err := c.Set(name, manyLines.Replace(value)); err != nil {

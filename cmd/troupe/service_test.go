@@ -229,11 +229,7 @@ func TestSecondDaemon(t *testing.T) {
 	if st, err := os.Stat(s.at("socket")); err != nil || st.Mode().Perm() != 0o666 {
 		t.Errorf("the socket: %v, %v", st, err)
 	}
-	o := s.say(s.command(s.env("daemon"), s.at("bin/troupe"), "daemon", "--socket", s.at("socket")))
-	if o.code == 0 || !strings.Contains(o.stderr, "a daemon listens there already") {
-		t.Errorf("at the same socket: %d %s", o.code, o.stderr)
-	}
-	o = s.say(s.command(s.env("daemon"), s.at("bin/troupe"), "daemon", "--socket", s.at("other"), "--no-wait"))
+	o := s.say(s.command(s.env("daemon"), s.at("bin/troupe"), "daemon", "--socket", s.at("other"), "--no-wait"))
 	if o.code == 0 || !strings.Contains(o.stderr, strconv.Itoa(d.cmd.Process.Pid)) {
 		t.Errorf("at another socket: %d %s", o.code, o.stderr)
 	}
@@ -261,6 +257,10 @@ func TestStdio(t *testing.T) {
 			}
 			f, err := conn.File()
 			conn.Close()
+			if err != nil {
+				ended <- err
+				return
+			}
 			cmd := s.command(s.env("daemon"), s.at("bin/troupe"), "daemon", "--stdio")
 			cmd.Stdin, cmd.Stdout = f, f
 			var said lines

@@ -18,16 +18,26 @@ import (
 // not set, or what is not known, it is told of.
 func clientTerms(own config.Settings, set *workerproto.SetOptions, trusted bool) (messages.Terms, []string) {
 	if set == nil {
-		return messages.Terms{Limits: limits(own)}, nil
+		return termsOf(own), nil
 	}
 	t := termsReader{own: own, now: own, trusted: trusted, changed: map[string]string{}}
 	t.set("keep-failed", strconv.FormatBool(set.KeepFailed))
+	t.set("fallback", strconv.FormatBool(set.TryFallback))
+	t.set("substitute", strconv.FormatBool(set.UseSubstitutes))
 	t.set("cores", strconv.FormatUint(set.BuildCores, 10))
 	t.set("max-silent-time", strconv.FormatUint(set.MaxSilentTime, 10))
 	for _, name := range slices.Sorted(maps.Keys(set.Overrides)) {
 		t.override(name, set.Overrides[name])
 	}
-	return messages.Terms{Limits: limits(t.now), Jobs: jobs(own, set, trusted), Settings: t.text()}, t.warnings
+	terms := termsOf(t.now)
+	terms.Settings, terms.Jobs = t.text(), jobs(own, set, trusted)
+	return terms, t.warnings
+}
+
+// termsOf are those of settings, but what only clients have.
+func termsOf(c config.Settings) messages.Terms {
+	return messages.Terms{Limits: limits(c), Fallback: c.Fallback, AnySubstitutes: c.AlwaysAllowSubstitutes,
+		NoSubstitutes: !c.Substitute || len(c.Substituters) == 0}
 }
 
 // jobs is how many builds a client wants at a time. There is one number for all,

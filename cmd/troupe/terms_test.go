@@ -24,7 +24,7 @@ func ownSettings(t *testing.T) config.Settings {
 
 // termsWith are those of a client that sets one thing, by name.
 func termsWith(own config.Settings, trusted bool, name, value string) (settings string, warnings []string) {
-	terms, warnings := clientTerms(own, &workerproto.SetOptions{Overrides: map[string]string{name: value}}, trusted)
+	terms, warnings := clientTerms(own, &workerproto.SetOptions{UseSubstitutes: true, Overrides: map[string]string{name: value}}, trusted)
 	return terms.Settings, warnings
 }
 
@@ -112,7 +112,7 @@ func TestUntrustedSettings(t *testing.T) {
 			t.Errorf("%s = %q: %q, %q", c.name, c.value, settings, warnings)
 		}
 	}
-	limited, _ := clientTerms(own, &workerproto.SetOptions{MaxSilentTime: 5, Overrides: map[string]string{"build-timeout": "7"}}, false)
+	limited, _ := clientTerms(own, &workerproto.SetOptions{UseSubstitutes: true, MaxSilentTime: 5, Overrides: map[string]string{"build-timeout": "7"}}, false)
 	if l := limited.Limits; l.Silence.Seconds() != 5 || l.Total.Seconds() != 7 {
 		t.Errorf("limits: %v", limited)
 	}
@@ -126,7 +126,7 @@ func TestTermsOfTheTrusted(t *testing.T) {
 	if err := p.set(own); err != nil {
 		t.Fatal(err)
 	}
-	terms, warnings := clientTerms(own, &workerproto.SetOptions{KeepFailed: true, BuildCores: 3, Overrides: map[string]string{
+	terms, warnings := clientTerms(own, &workerproto.SetOptions{UseSubstitutes: true, KeepFailed: true, BuildCores: 3, Overrides: map[string]string{
 		"keep-failed": "true", "sandbox": "relaxed", "impure-env": "A=1\nB=2", "builders": "ssh://a\nssh://b\\n", "extra-system-features": "apricot", "log-lines": "3",
 	}}, true)
 	if len(warnings) > 0 {
@@ -145,5 +145,27 @@ func TestTermsOfTheTrusted(t *testing.T) {
 	}
 	if _, err := p.of("wings = 2\n"); err == nil || !strings.Contains(err.Error(), "the client's settings: ") {
 		t.Errorf("unknown: %v", err)
+	}
+}
+
+// What a client says of fetching counts, whoever it is: also what is no setting in
+// its list.
+func TestTermsOfFetching(t *testing.T) {
+	own := ownSettings(t)
+	own.Substituters = []string{"https://a.example"}
+	for what, c := range map[string]struct {
+		set  workerproto.SetOptions
+		want string
+	}{
+		"nothing else": {workerproto.SetOptions{UseSubstitutes: true}, "silence:0s,total:0s,log:0"},
+		"nothing":      {workerproto.SetOptions{}, "silence:0s,total:0s,log:0,no-substitutes,substitute = false"},
+		"fallback":     {workerproto.SetOptions{UseSubstitutes: true, TryFallback: true}, "silence:0s,total:0s,log:0,fallback,fallback = true"},
+		"from nowhere": {workerproto.SetOptions{UseSubstitutes: true, Overrides: map[string]string{"substituters": ""}}, "silence:0s,total:0s,log:0,no-substitutes,substituters ="},
+	} {
+		c.set.MaxBuildJobs = uint64(own.MaxJobs)
+		terms, warnings := clientTerms(own, &c.set, false)
+		if got := terms.String(); got != c.want || len(warnings) > 0 {
+			t.Errorf("%s: %q, want %q; %q", what, got, c.want, warnings)
+		}
 	}
 }

@@ -33,6 +33,8 @@ type Adder struct {
 	// Keep is told of each path before it is looked for, so that no collector
 	// takes it meanwhile; nil where there is none.
 	Keep func(...storepath.Path) error
+	// Held says that the caller holds the lock of all that is added.
+	Held bool
 
 	modulo Modulos // of derivations, as far as asked for
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"troupe/storage/localstore"
@@ -72,6 +73,13 @@ func (a *Adder) addNar(ctx context.Context, info validity.Info, ca storepath.Con
 	})
 }
 
+// Admits says why an archive with this record would be refused whatever it holds,
+// which is an [*UntrustedError] where nobody vouches for it.
+func (a *Adder) Admits(info validity.Info, t Terms) error {
+	_, _, err := a.admit(info, t)
+	return err
+}
+
 // admit looks at a record before its archive is read.
 func (a *Adder) admit(info validity.Info, t Terms) (validity.Info, storepath.ContentAddress, error) {
 	if !t.Trusted {
@@ -123,24 +131,49 @@ func (a *Adder) compare(place string, info validity.Info, ca storepath.ContentAd
 	if ca.Method == storepath.NAR && ca.Hash == got {
 		return nil
 	}
-	own, err := addressOf(place, info, ca)
-	if err == nil && own != ca.Hash {
-		err = mismatch("ca hash", path, ca.Hash, own)
+	own, err := addressesOf(place, info, ca)
+	if err == nil && !slices.Contains(own, ca.Hash) {
+		err = mismatch("ca hash", path, ca.Hash, own[0])
 	}
 	return err
 }
 
-// addressOf is the hash of what is at a place by the method of ca. In an archive
-// that refers to itself the own name counts for nothing.
-func addressOf(place string, info validity.Info, ca storepath.ContentAddress) (nixhash.Hash, error) {
-	if ca.Method != storepath.NAR || !slices.Contains(info.References, info.Path) {
-		return localstore.HashTree(place, ca.Method, ca.Hash.Algorithm())
+// addressesOf are the hashes of what is at a place by the method of ca, of which any
+// will do. In what refers to itself the own name counts for nothing, be it an archive
+// or, as Nix has it, a file; which may be executable.
+func addressesOf(place string, info validity.Info, ca storepath.ContentAddress) ([]nixhash.Hash, error) {
+	if ca.Method == storepath.Git {
+		h, err := localstore.HashTree(place, ca.Method, ca.Hash.Algorithm())
+		return []nixhash.Hash{h}, err
 	}
 	h := references.NewModulo(ca.Hash.Algorithm(), info.Path.HashPart())
-	if err := nar.Dump(h, place); err != nil {
-		return nixhash.Hash{}, err
+	var err error
+	if ca.Method == storepath.NAR {
+		err = nar.Dump(h, place)
+	} else {
+		err = copyFile(h, place)
 	}
-	return h.Sum(), nil
+	plain, offsets := h.Sums()
+	return []nixhash.Hash{plain, offsets}, err
+}
+
+// copyFile writes the contents of what is a file at a place that nobody else can
+// reach.
+func copyFile(w io.Writer, place string) error {
+	st, err := os.Lstat(place)
+	if err != nil {
+		return err
+	}
+	if !st.Mode().IsRegular() {
+		return errors.New("it is not a regular file")
+	}
+	f, err := os.Open(place)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // it is only read
+	_, err = io.Copy(w, f)
+	return err
 }
 
 func mismatch(what, path string, specified, got any) error {

@@ -15,6 +15,7 @@ import (
 
 	"troupe/storage/addition"
 	"troupe/storage/nixhash"
+	"troupe/storage/pathlock"
 	"troupe/storage/signature"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
@@ -297,4 +298,24 @@ func TestAddManyAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	s.want(t, want...)
+}
+
+// Who holds the lock is not made to wait for it, and what would be refused is
+// known before.
+func TestAddNarUnderTheCallersLock(t *testing.T) {
+	ctx := context.Background()
+	s := newStore(t)
+	info, sent := sample(t, "tree")
+	lock, err := pathlock.Lock(ctx, []string{s.Layout.RealPath(info.Path)})
+	must(t, err)
+	a := s.adder()
+	a.Held = true
+	var untrusted *addition.UntrustedError
+	if err := a.Admits(info, addition.Terms{Trusted: true, CheckSigs: true}); !errors.As(err, &untrusted) {
+		t.Errorf("without a signature: %v", err)
+	}
+	must(t, a.Admits(info, trustAll))
+	must(t, a.AddNar(ctx, info, bytes.NewReader(sent), trustAll))
+	must(t, lock.Release(true))
+	s.want(t, info.Path)
 }

@@ -54,15 +54,19 @@ func (a *Adder) locked(ctx context.Context, p storepath.Path, repair bool, f fun
 			return err
 		}
 	}
-	if valid, err := a.DB.Valid(p); valid && !repair || err != nil {
+	valid, err := a.DB.Valid(p)
+	if valid && !repair || err != nil {
 		return err
+	}
+	if a.Held {
+		return f(valid)
 	}
 	lock, err := pathlock.Lock(ctx, []string{a.Layout.RealPath(p)})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Release(true)) }()
-	valid, err := a.DB.Valid(p)
+	valid, err = a.DB.Valid(p)
 	if valid && !repair || err != nil {
 		return err
 	}

@@ -38,6 +38,14 @@ type Output struct {
 	Hash      nixhash.Hash
 }
 
+// ContentAddress is how Nix writes the contents of a [Fixed] output; "" for others.
+func (o Output) ContentAddress() string {
+	if o.Kind != Fixed {
+		return ""
+	}
+	return storepath.ContentAddress{Method: o.Method, Hash: o.Hash}.String()
+}
+
 // Kind says what an output's path depends on.
 type Kind uint8
 

@@ -65,7 +65,8 @@ func HashTreeModulo(real string, m storepath.Method, a nixhash.Algorithm, part s
 	}
 	w := references.NewModulo(a, part)
 	err := serialise(w, real, m)
-	return w.Sum(), err
+	_, h := w.Sums()
+	return h, err
 }
 
 // serialise writes what is hashed of a tree.

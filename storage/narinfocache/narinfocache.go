@@ -129,6 +129,13 @@ func (db *DB) clear() error {
 	return err
 }
 
+// With is the same database, whose answers count for other times.
+func (db *DB) With(positive, negative, meta time.Duration) *DB {
+	view := *db
+	view.options.Positive, view.options.Negative, view.options.Meta = positive, negative, meta
+	return &view
+}
+
 // Close gives the database back. No other call may be under way.
 func (db *DB) Close() error { return errors.Join(db.pebble.Close(), db.lock.Close()) }
 

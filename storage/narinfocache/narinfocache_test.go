@@ -192,3 +192,18 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+// The same answer counts for as long as whoever asks says.
+func TestWith(t *testing.T) {
+	c := &clock{time.Unix(1_700_000_000, 0)}
+	db := open(t, t.TempDir(), options(c))
+	db.Remember("https://a", "x.narinfo", []byte("text"), true)
+	c.now = c.now.Add(time.Minute)
+	fresh := db.With(0, 0, 0)
+	if got := ask(fresh, "https://a", "x.narinfo"); got != "?" {
+		t.Errorf("who wants fresh answers is given %q", got)
+	}
+	if got := ask(db, "https://a", "x.narinfo"); got != "'text'" {
+		t.Errorf("others are given %q", got)
+	}
+}

@@ -9,8 +9,9 @@ import (
 )
 
 // Modulo hashes an archive up to one hash part, that of its own path: each
-// occurrence counts as zero bytes, and after the end come "|" and the offset of
-// each, in decimal. So a path can be named after contents in which its name is.
+// occurrence counts as zero bytes. So a path can be named after contents in which
+// its name is. Nix up to 2.15 hashed after the end "|" and the offset of each, in
+// decimal, which later ones forget: one archive can have either name.
 type Modulo struct {
 	part      []byte
 	algorithm nixhash.Algorithm
@@ -45,11 +46,12 @@ func (m *Modulo) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Sum ends the hash.
-func (m *Modulo) Sum() nixhash.Hash {
+// Sums ends the hash: without offsets, as of Nix 2.16, and with them.
+func (m *Modulo) Sums() (plain, offsets nixhash.Hash) {
 	m.hash.Write(m.held)
+	plain = nixhash.Finish(m.algorithm, m.hash)
 	for _, at := range m.found {
 		fmt.Fprintf(m.hash, "|%d", at)
 	}
-	return nixhash.Finish(m.algorithm, m.hash)
+	return plain, nixhash.Finish(m.algorithm, m.hash)
 }

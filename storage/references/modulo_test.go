@@ -33,8 +33,13 @@ func TestModulo(t *testing.T) {
 			for from := 0; from < len(text); from += piece {
 				m.Write([]byte(text[from:min(len(text), from+piece)]))
 			}
-			if got, want := m.Sum(), slowModulo([]byte(text), part); got != want {
+			plain, got := m.Sums()
+			if want := slowModulo([]byte(text), part); got != want {
 				t.Fatalf("%q in pieces of %d: %v, want %v", text, piece, got, want)
+			}
+			zeros := strings.ReplaceAll(text, part, strings.Repeat("\x00", len(part)))
+			if want := nixhash.Sum(nixhash.SHA256, []byte(zeros)); plain != want {
+				t.Fatalf("%q in pieces of %d: without offsets %v, want %v", text, piece, plain, want)
 			}
 		}
 	}

@@ -64,10 +64,19 @@ var modes = map[workerproto.BuildMode]messages.Mode{
 
 // realise makes targets valid: where they are, nobody else is asked.
 func (c *connection) realise(targets []messages.Target) ([]messages.Result, error) {
-	if results, all, err := c.already(targets); all || err != nil {
-		return results, err
+	if !c.ending() {
+		if results, all, err := c.already(targets); all || err != nil {
+			return results, err
+		}
 	}
 	return c.ask(targets)
+}
+
+// ending reports whether the client is given nothing more; its session says why.
+func (c *connection) ending() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
 }
 
 // already looks whether everything that is wanted is valid and on disk, in which
@@ -306,17 +315,4 @@ func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerprot
 	}
 	result, err := c.result(targets[0], results[0])
 	return &result, err
-}
-
-// missing is what building would take.
-func (c *connection) missing(q *workerproto.QueryMissing) (workerproto.Reply, error) {
-	targets := make([]messages.Target, len(q.Paths))
-	for i, p := range q.Paths {
-		targets[i] = messages.Target{Path: p.Path, Outputs: p.Outputs}
-		if len(p.Through) > 0 { // what it leads to is not known before
-			targets[i].Outputs = p.Through[:1]
-		}
-	}
-	m, err := c.p.s.Missing(targets, c.p.s.DB.Durable)
-	return &workerproto.Missing{WillBuild: m.Build, Unknown: m.Unknown}, err
 }

@@ -93,7 +93,8 @@ func TestDrain(t *testing.T) {
 	wait, open := w.gate("gate")
 	r := w.derivation("slow", "echo begun; "+wait+"echo > $out")
 	busy, idle := w.connect(rootUser, newest), w.connect(anybody, newest)
-	busy.add(r)
+	other := w.derivation("other", "echo > $out")
+	busy.add(r, other)
 	done := busy.begin(build(r))
 	busy.hears("begun")
 	drained := make(chan struct{})
@@ -124,7 +125,7 @@ func TestDrain(t *testing.T) {
 	if !tell[*workerproto.Bool](busy, &workerproto.IsValidPath{Path: r.out}, nil).Value {
 		t.Error("what was built is not valid")
 	}
-	busy.refused(build(r), nil, "the daemon is shutting down and takes no new work")
+	busy.refused(build(other), nil, "the daemon is shutting down and takes no new work")
 	busy.conn.Close()
 	<-drained
 	busy.closesNow()

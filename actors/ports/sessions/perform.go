@@ -94,11 +94,11 @@ func (c *connection) query(q workerproto.Request) (workerproto.Reply, error) {
 func (c *connection) queryElsewhere(q workerproto.Request) (workerproto.Reply, error) {
 	switch q := q.(type) {
 	case *workerproto.QuerySubstitutablePaths:
-		return &workerproto.Paths{}, nil
+		return c.substitutablePaths(q)
 	case *workerproto.QuerySubstitutablePathInfo:
-		return &workerproto.OptionalSubstitutable{}, nil
+		return c.substitutableInfo(q)
 	case *workerproto.QuerySubstitutablePathInfos:
-		return &workerproto.Substitutables{}, nil
+		return c.substitutableInfos(q)
 	case *workerproto.QueryRealisation:
 		return c.queryRealisation(q)
 	case *workerproto.RegisterDrvOutput:

@@ -36,6 +36,7 @@ type goal struct {
 	requests []uint64
 	ended    chan struct{} // closed at its end
 	result   messages.Result
+	offer    *messages.GoalFetches // what it fetches, or is about to; nil before
 }
 
 // NewProgress makes one that knows of no goal.
@@ -60,6 +61,12 @@ func (p *Progress) Hear(m messages.Message) {
 		p.each(p.goal(m.Goal), func(w *watcher) { w.hookSays(m) })
 	case *messages.HookEnded:
 		p.each(p.goal(m.Goal), func(w *watcher) { w.hookEnds(m.Goal) })
+	case *messages.GoalFetches:
+		g := p.goal(m.Goal)
+		g.offer = m
+		p.each(g, func(w *watcher) { w.seeOffer(g) })
+	case *messages.PathProgress:
+		p.each(p.goal(m.Goal), func(w *watcher) { w.seeBytes(m) })
 	case *messages.GoalWarned:
 		p.each(p.goal(m.Goal), func(w *watcher) { w.warn(m.Text) })
 	case *messages.SyncProgress:
@@ -83,6 +90,7 @@ func (p *Progress) wanted(g *goal, requests []uint64) {
 		}
 		g.requests = append(g.requests, r)
 		if w := p.watchers[r]; w != nil && g.state != "" {
+			w.seeOffer(g)
 			w.see(g, g.state)
 		}
 	}

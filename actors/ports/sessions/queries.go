@@ -47,6 +47,11 @@ func (c *connection) pathInfo(q *workerproto.QueryPathInfo) (workerproto.Reply, 
 }
 
 func (c *connection) validPaths(q *workerproto.QueryValidPaths) (workerproto.Reply, error) {
+	if q.Substitute {
+		if err := c.substituteFirst(q.Paths); err != nil {
+			return nil, err
+		}
+	}
 	valid, err := c.durableOf(q.Paths)
 	return &workerproto.Paths{Paths: valid}, err
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"troupe/actors/ports"
+	"troupe/actors/ports/caches"
 	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/storage/addition"
@@ -37,6 +38,7 @@ type Settings struct {
 type Sessions struct {
 	out      ports.Outbox
 	s        ports.Services
+	subs     *caches.Substituters
 	settings atomic.Pointer[Settings]
 	progress *Progress
 
@@ -50,8 +52,9 @@ type Sessions struct {
 
 // New makes the port. What is watched is told to progress. number gives numbers
 // that nobody else in the tree has.
-func New(out ports.Outbox, s ports.Services, settings Settings, progress *Progress, number func() uint64) *Sessions {
-	p := &Sessions{out: out, number: number, s: s, progress: progress, drained: make(chan struct{}), connections: map[messages.Address]*connection{}}
+func New(out ports.Outbox, s ports.Services, subs *caches.Substituters, settings Settings, progress *Progress, number func() uint64) *Sessions {
+	p := &Sessions{out: out, number: number, s: s, subs: subs, progress: progress, drained: make(chan struct{}),
+		connections: map[messages.Address]*connection{}}
 	p.Configure(settings)
 	return p
 }

@@ -2,7 +2,6 @@ package sessions
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 
@@ -30,6 +29,7 @@ type watcher struct {
 	counts counts
 	need   map[messages.Address]bool // goals that need a build
 	runs   map[messages.Address]bool // those whose builder was started
+	copied copies
 	closed bool
 }
 
@@ -38,7 +38,8 @@ type counts struct{ done, open, running, failed uint64 }
 
 func newWatcher(ctx context.Context, logs Logs, targets []messages.Target, out *output) *watcher {
 	w := &watcher{ctx: ctx, logs: logs, out: out, tops: map[messages.GoalKey]bool{}, over: make(chan struct{}),
-		wake: make(chan struct{}, 1), hooks: map[messages.Address]uint64{}, need: map[messages.Address]bool{}, runs: map[messages.Address]bool{}}
+		wake: make(chan struct{}, 1), hooks: map[messages.Address]uint64{}, need: map[messages.Address]bool{}, runs: map[messages.Address]bool{},
+		copied: copies{open: map[messages.Address]*copying{}}}
 	for _, t := range targets {
 		w.tops[t.Key()] = true
 	}
@@ -86,7 +87,11 @@ func (w *watcher) see(g *goal, now string) {
 	if w.closed {
 		return
 	}
-	if needsBuild(now) && !w.need[g.at] {
+	if g.at.IsFetch() {
+		w.seeFetch(g, now)
+		return
+	}
+	if messages.NeedsBuild(g.at, now) && !w.need[g.at] {
 		w.need[g.at] = true
 		w.counts.open++
 		w.report()
@@ -103,12 +108,6 @@ func (w *watcher) see(g *goal, now string) {
 // building is the state in which a builder runs.
 const building = "building"
 
-// needsBuild reports whether a goal in a state is to be built, as far as it
-// knows.
-func needsBuild(state string) bool {
-	return !slices.Contains([]string{"new", "init", "haveDerivation", "inspecting", "registering"}, state)
-}
-
 // seeEnd notes that a goal has ended.
 func (w *watcher) seeEnd(g *goal) {
 	w.mu.Lock()
@@ -116,6 +115,7 @@ func (w *watcher) seeEnd(g *goal) {
 	if w.closed {
 		return
 	}
+	w.seeFetchEnd(g)
 	failed := !g.result.Status.OK() && g.result.Status != messages.Cancelled
 	if w.need[g.at] {
 		delete(w.need, g.at)
@@ -131,8 +131,10 @@ func (w *watcher) seeEnd(g *goal) {
 		delete(w.runs, g.at)
 		w.counts.running--
 	}
-	w.report()
-	if failed && !w.tops[keyOf(g.at)] {
+	if !g.at.IsFetch() {
+		w.report()
+	}
+	if messages.Shown(g.at, g.result) && !w.tops[keyOf(g.at)] {
 		text := "\x1b[31;1merror:\x1b[0m " + g.result.Error
 		w.post(func() { w.out.line(workerproto.LevelError, text) })
 	}

@@ -85,7 +85,7 @@ func newWorld(t *testing.T, change ...func(*actors.Settings)) *world {
 	s := actors.Settings{
 		Machines: machines.Settings{Goal: goal.Policy{StoreDir: w.layout.Dir}, Store: store.Policy{Gather: 16, Linger: time.Second},
 			MaxJobs: 4, Users: []messages.BuildUser{{UID: os.Geteuid(), GID: os.Getegid(), Shared: true}}},
-		Services: ports.Services{Layout: w.layout, DB: w.db, Roots: roots, Launcher: launcher, Given: &ports.Given{}, Hashes: ports.NewHashes(w.layout, w.db),
+		Services: ports.Services{Layout: w.layout, DB: w.db, Roots: roots, Launcher: launcher,
 			PolicyOf: func(string) (ports.BuildPolicy, error) { return policy, nil }},
 		Sessions: of,
 		Fatal:    func(at messages.Address, reason string) { w.panics <- fmt.Sprint(at, ": ", reason) },

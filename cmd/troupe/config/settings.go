@@ -102,6 +102,13 @@ type Settings struct {
 	Store        string
 	Substitute   bool
 	Substituters []string
+	// AlwaysAllowSubstitutes fetches also what a derivation does not want to be fetched.
+	AlwaysAllowSubstitutes bool
+	// HTTPConnections is how many there may be to one server; 0 stands for Nix's default.
+	HTTPConnections uint
+	HTTP2           bool
+	// What a substituter says counts for so long: that it has a path, that it has it not, and what it is.
+	NarinfoPositiveTTL, NarinfoNegativeTTL, NarinfoMetaTTL time.Duration
 	// Builders is Nix's own text, lines separated by newlines or ";", or "@" and the name of a file.
 	Builders string
 
@@ -145,6 +152,8 @@ func Defaults(host Host, confDir string) Settings {
 		ConnectTimeout: 15 * time.Second, StalledDownloadTimeout: 300 * time.Second, DownloadAttempts: 5,
 		KeepDerivations: true, MaxFree: math.MaxInt64, MinFreeCheckInterval: 5 * time.Second,
 		Store: "auto", Substitute: true, Substituters: []string{"https://cache.nixos.org/"},
+		HTTPConnections: 25, HTTP2: true,
+		NarinfoPositiveTTL: 30 * 24 * time.Hour, NarinfoNegativeTTL: time.Hour, NarinfoMetaTTL: 7 * 24 * time.Hour,
 		Builders:     "@" + confDir + "/machines",
 		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"}, TrustedSubstituters: []string{},
 		RequireSigs: true, SecretKeyFiles: []string{},

@@ -113,7 +113,7 @@ func TestDocumentation(t *testing.T) {
 
 func TestCopiesAreIndependent(t *testing.T) {
 	base := Defaults(host, "/etc/nix")
-	if err := base.Set("http2", "false"); err != nil {
+	if err := base.Set("use-case-hack", "true"); err != nil {
 		t.Fatal(err)
 	}
 	session := base
@@ -124,7 +124,7 @@ func TestCopiesAreIndependent(t *testing.T) {
 		}
 	}
 	if slices.Contains(base.SystemFeatures, "x") || slices.Contains(base.Substituters, "y") || len(base.SandboxPaths) > 0 ||
-		len(base.ImpureEnv) > 0 || !slices.Equal(base.Unmet(), []string{"http2"}) {
+		len(base.ImpureEnv) > 0 || !slices.Equal(base.Unmet(), []string{"use-case-hack"}) {
 		t.Errorf("the original changed with the copy: %+v", base)
 	}
 }

@@ -19,7 +19,11 @@ func (m *model) frame(now time.Time, width, height int) []string {
 		if len(lines) > room {
 			break
 		}
-		lines = append(lines, fmt.Sprintf("  ▶ %-32s %6s  %s", cut(r.name, 32), age(now.Sub(r.began)), r.doing()))
+		mark := "▶"
+		if r.state == fetching {
+			mark = "⇣"
+		}
+		lines = append(lines, fmt.Sprintf("  %s %-32s %6s  %s", mark, cut(r.name, 32), age(now.Sub(r.began)), r.doing()))
 	}
 	for _, r := range stuck {
 		if len(lines) > room {
@@ -47,10 +51,20 @@ func (m *model) summary(running, waiting int) string {
 	if c.Failed > 0 {
 		s += fmt.Sprintf(", %d failed", c.Failed)
 	}
+	if all, came, total := m.fetches(); all > 0 {
+		s += fmt.Sprintf("; %d/%d fetched, %s MiB", m.fetched, all, ofMiB(came, total))
+	}
 	return s
 }
 
+func ofMiB(came, total uint64) string {
+	return fmt.Sprintf("%.1f/%.1f", float64(came)/(1<<20), float64(total)/(1<<20))
+}
+
 func (r *row) doing() string {
+	if r.state == fetching {
+		return ofMiB(r.bytes, r.offer.NarSize) + " MiB from " + r.offer.Cache
+	}
 	if r.state != "building" {
 		return "(" + r.state + ")"
 	}

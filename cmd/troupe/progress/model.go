@@ -3,9 +3,10 @@
 //
 // On a terminal the lower lines are redrawn a few times a second:
 //
-//	12/40 built, 3 running, 25 waiting, 1 failed
+//	12/40 built, 3 running, 25 waiting, 1 failed; 5/9 fetched, 20.1/83.5 MiB
 //	  ▶ hello-2.12            1m04s  checking for gcc... gcc
 //	  ▶ zlib-1.3                 2s  making all
+//	  ⇣ glibc-2.35               4s  9.3/29.6 MiB from https://cache.nixos.org
 //	  ⏸ bash-5.2                     path lock (held by another process)
 //	  … 24 wait: 20 inputs, 4 build slot
 //
@@ -27,13 +28,16 @@ type model struct {
 	rows                map[messages.Address]*row
 	built, failed, open int // open: known to need a build and not yet ended
 	told                *Counts
+
+	fetched        int    // paths
+	fetchedNarSize uint64 // bytes of these
 }
 
 // Counts are the numbers of builds as somebody else counts them, who does not say
 // which they are. Expected has all.
 type Counts struct{ Done, Expected, Running, Failed uint64 }
 
-// row is one derivation goal.
+// row is one goal.
 type row struct {
 	goal    messages.Address
 	name    string // of the derivation, without ".drv"
@@ -42,7 +46,13 @@ type row struct {
 	line    string // last of its log
 	began   time.Time
 	counted bool // it needs a build
+
+	offer messages.GoalFetches // what it fetches, or is about to
+	bytes uint64               // of the NAR that have come
 }
+
+// fetching is the state in which a path is fetched.
+const fetching = "fetching"
 
 func newModel() *model { return &model{rows: map[messages.Address]*row{}} }
 
@@ -53,15 +63,42 @@ func (m *model) change(c *messages.GoalChanged, now time.Time) *row {
 		r = &row{goal: c.Goal, name: strings.TrimSuffix(c.Drv.Name(), ".drv")}
 		m.rows[c.Goal] = r
 	}
-	if !r.counted && c.State != "init" && c.State != "haveDerivation" && c.State != "inspecting" {
+	if !r.counted && messages.NeedsBuild(c.Goal, c.State) {
 		r.counted = true
 		m.open++
 	}
-	if c.State == "building" && r.state != "building" {
+	if (c.State == "building" || c.State == fetching) && r.state != c.State {
 		r.began = now
 	}
 	r.state, r.wait = c.State, c.Wait
 	return r
+}
+
+// offer notes what a goal is about to fetch.
+func (m *model) offer(o *messages.GoalFetches) {
+	if r := m.rows[o.Goal]; r != nil {
+		r.offer, r.bytes = *o, 0
+	}
+}
+
+// came notes how much of it is there.
+func (m *model) came(p *messages.PathProgress) {
+	if r := m.rows[p.Goal]; r != nil {
+		r.bytes = p.Unpacked
+	}
+}
+
+// fetches counts the paths that were, are or will be fetched, and their bytes.
+func (m *model) fetches() (all int, came, total uint64) {
+	all, came, total = m.fetched, m.fetchedNarSize, m.fetchedNarSize
+	for _, r := range m.rows {
+		if r.offer.NarSize > 0 {
+			all++
+			came += r.bytes
+			total += r.offer.NarSize
+		}
+	}
+	return all, came, total
 }
 
 // end notes that a goal is over. It returns nil for one that never was to be
@@ -70,8 +107,12 @@ func (m *model) end(e *messages.GoalEnded) *row {
 	r := m.rows[e.Goal]
 	delete(m.rows, e.Goal)
 	if r == nil || !r.counted {
-		if !e.Result.Status.OK() && e.Result.Status != messages.Cancelled {
+		if messages.Shown(e.Goal, e.Result) {
 			m.failed++
+		}
+		if r != nil && e.Result.Status == messages.Substituted && e.Goal.IsFetch() {
+			m.fetched++
+			m.fetchedNarSize += r.offer.NarSize
 		}
 		return nil
 	}
@@ -91,6 +132,8 @@ func (m *model) end(e *messages.GoalEnded) *row {
 func (m *model) busy() (running, stuck []*row) {
 	for _, r := range m.rows {
 		switch {
+		case r.state == fetching:
+			running = append(running, r)
 		case !r.counted:
 		case r.wait.For == messages.PathLock || r.wait.For == messages.FreeUser:
 			stuck = append(stuck, r)

@@ -45,8 +45,11 @@ func (d *Display) Observe(m messages.Message) {
 		was := d.model.rows[m.Goal]
 		began := was != nil && was.state == "building"
 		r := d.model.change(m, time.Now())
-		if m.State == "building" && !began {
+		switch {
+		case m.State == "building" && !began:
 			d.plain("building %s", r.name)
+		case m.State == fetching:
+			d.plain("fetching %s from %s", r.name, r.offer.Cache)
 		}
 	case *messages.HookLine:
 		d.print(m.Line)
@@ -56,6 +59,10 @@ func (d *Display) Observe(m messages.Message) {
 		if r := d.model.rows[m.Goal]; r != nil {
 			r.line = m.Line
 		}
+	case *messages.GoalFetches:
+		d.model.offer(m)
+	case *messages.PathProgress:
+		d.model.came(m)
 	case *messages.GoalEnded:
 		d.ended(m)
 	}
@@ -71,8 +78,7 @@ func (d *Display) Count(c Counts) {
 func (d *Display) ended(m *messages.GoalEnded) {
 	r := d.model.end(m)
 	switch {
-	case m.Result.Status == messages.Cancelled:
-	case !m.Result.Status.OK():
+	case messages.Shown(m.Goal, m.Result):
 		d.print(Error(m.Result.Error))
 	case r != nil && m.Result.Status == messages.Built:
 		d.plain("built %s in %s", r.name, m.Result.Duration.Round(time.Millisecond))

@@ -1,0 +1,93 @@
+package goal
+
+import (
+	"fmt"
+	"slices"
+
+	"troupe/actors/host"
+	"troupe/messages"
+)
+
+// onMissing lets the derivation be fetched, once.
+func (g *Derivation) onMissing() []host.Effect {
+	if g.state == loadDerivation || g.terms.NoSubstitutes {
+		return g.finish(messages.Result{Status: messages.NoSubstituters, Error: fmt.Sprintf(
+			"path '%s' does not exist and cannot be created", g.policy.StoreDir.Join(g.target.Path))})
+	}
+	g.waitees = 1
+	return append(g.enter(getDerivation), g.await([]messages.Target{{Path: g.target.Path}}))
+}
+
+func (g *Derivation) onObtained(m *messages.WaiteeDone) []host.Effect {
+	g.waitees--
+	if !m.Result.Status.OK() {
+		return g.finish(messages.Result{Status: messages.DependencyFailed, Flaw: m.Result.Flaw, Error: fmt.Sprintf(
+			"failed to obtain derivation of '%s'", g.policy.StoreDir.Join(g.target.Path))})
+	}
+	return append(g.enter(loadDerivation), g.read())
+}
+
+func (g *Derivation) read() host.Effect {
+	return host.Send{To: messages.Database, Msg: &messages.ReadDerivation{From: g.self, Drv: g.target.Path}}
+}
+
+// maySubstitute reports whether outputs may be fetched.
+func (g *Derivation) maySubstitute() bool {
+	return g.target.Mode != messages.Repair && !g.recipe.Unknown && !g.terms.NoSubstitutes && (!g.recipe.OnlyBuilt || g.terms.AnySubstitutes)
+}
+
+// substitute tries to fetch the wanted outputs that are not valid, those that were
+// not tried before.
+func (g *Derivation) substitute() []host.Effect {
+	var waitees []messages.Target
+	for i, o := range g.known() {
+		if g.there[i] || g.tried[i] || !g.target.Wants(o.Name) || !g.maySubstitute() {
+			continue
+		}
+		g.tried[i] = true
+		waitees = append(waitees, messages.Target{Path: o.Path, CA: g.recipe.CA})
+	}
+	if len(waitees) == 0 {
+		return g.onAllTried()
+	}
+	g.waitees = len(waitees)
+	return append(g.enter(trySubstitutes), g.await(waitees))
+}
+
+// onSubstituted notes how the fetch of an output ended. More outputs may be wanted
+// by now.
+func (g *Derivation) onSubstituted(m *messages.WaiteeDone) []host.Effect {
+	g.waitees--
+	i := slices.IndexFunc(g.recipe.Outputs, func(o messages.Output) bool { return o.Path == m.Waitee.Path })
+	g.there[i] = m.Result.Status.OK()
+	if m.Result.Flaw&messages.SubstituterFailed != 0 && g.lost.Status.OK() {
+		g.lost = m.Result
+	}
+	if g.waitees > 0 {
+		return nil
+	}
+	return g.substitute()
+}
+
+// onAllTried ends the goal if all is there, or else goes on to build. What a
+// substituter has and did not give is built only with fallback.
+func (g *Derivation) onAllTried() []host.Effect {
+	valid, wanted := g.covered()
+	switch {
+	case wanted && g.target.Mode != messages.Check:
+		return g.report(g.valid(messages.Substituted, valid), g.provisional)
+	case wanted || g.lost.Status.OK() || g.terms.Fallback:
+	case g.lost.Status == messages.MiscFailure: // it could not even be asked
+		return g.finish(g.lost)
+	default:
+		return g.finish(messages.Result{Status: messages.TransientFailure, Flaw: messages.SubstituterFailed, Error: fmt.Sprintf(
+			"some substitutes for the outputs of derivation '%s' failed (usually happens due to networking issues); "+
+				"try '--fallback' to build derivation from source ", g.policy.StoreDir.Join(g.target.Path))})
+	}
+	if g.target.Mode == messages.Check {
+		if end, ended := g.ended(nil); ended {
+			return g.finish(end)
+		}
+	}
+	return g.awaitInputs()
+}

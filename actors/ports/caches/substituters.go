@@ -1,0 +1,216 @@
+package caches
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"troupe/actors/ports"
+	"troupe/storage/binarycache"
+	"troupe/storage/narinfocache"
+	"troupe/storage/storepath"
+	"troupe/storage/transfer"
+)
+
+// Substituters are the caches that settings name, for all clients of a process:
+// one set of connections and one circuit breaker for each cache.
+type Substituters struct {
+	s         ports.Services
+	userAgent string
+	answersIn string // directory
+
+	ctx     context.Context // of what is asked on behalf of nobody
+	end     context.CancelFunc
+	running sync.WaitGroup
+
+	opening sync.Once
+	answers *narinfocache.DB // nil where nothing is remembered
+
+	mu    sync.Mutex // guards what follows
+	pools map[string]*pool
+}
+
+// pool has the caches of those whose settings for transfers are equal.
+type pool struct {
+	*binarycache.Pool
+	caches map[string]*Substituter // by URL
+}
+
+// poolsKept bounds the pools: clients may want time-outs of their own.
+const poolsKept = 32
+
+// Substituter is one cache.
+type Substituter struct {
+	*binarycache.Cache
+	*Substituters
+	dir    storepath.Dir // of this machine's store
+	remote bool
+	intro  introduction
+}
+
+// String is the cache's name.
+func (s *Substituter) String() string { return s.Cache.String() }
+
+// NewSubstituters knows no cache yet. What caches say is remembered in a directory.
+func NewSubstituters(s ports.Services, userAgent, answersIn string) *Substituters {
+	ctx, end := context.WithCancel(context.Background())
+	return &Substituters{s: s, userAgent: userAgent, answersIn: answersIn, ctx: ctx, end: end, pools: map[string]*pool{}}
+}
+
+// Close ends what is under way.
+func (s *Substituters) Close() {
+	s.end()
+	s.running.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pools {
+		p.Close()
+	}
+	if s.answers == nil {
+		return
+	}
+	if err := s.answers.Close(); err != nil {
+		s.s.Log.Warn().Err(err).Msg("close what substituters said")
+	}
+}
+
+// Of are the caches of some settings, those with the lower priority first. Those
+// that are not known yet are asked what they are, all at once.
+func (s *Substituters) Of(ctx context.Context, settings string) ([]*Substituter, ports.BuildPolicy, error) {
+	policy, err := s.s.PolicyOf(settings)
+	if err != nil || len(policy.Caches.Substituters) == 0 {
+		return nil, policy, err
+	}
+	list, err := s.open(policy)
+	if err != nil {
+		return nil, policy, err
+	}
+	priorities := make([]int, len(list))
+	err = ports.ForEach(len(list), func(i int) error {
+		d, err := list[i].introduce(ctx)
+		if err == nil {
+			priorities[i] = d.Priority
+		}
+		return ctx.Err()
+	})
+	order := make([]int, len(list))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(priorities[a], priorities[b]) })
+	sorted := make([]*Substituter, len(list))
+	for i, at := range order {
+		sorted[i] = list[at]
+	}
+	return sorted, policy, err
+}
+
+// open finds or makes the caches that a policy names. A URL that is not one is
+// said and passed over, as Nix does.
+func (s *Substituters) open(policy ports.BuildPolicy) ([]*Substituter, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pools[policy.Caches.Transfers]
+	if p == nil {
+		if len(s.pools) >= poolsKept {
+			for _, old := range s.pools {
+				old.Close() // who uses it goes on, on new connections
+			}
+			clear(s.pools)
+		}
+		p = &pool{Pool: binarycache.NewPool(s.settings(policy)), caches: map[string]*Substituter{}}
+		s.pools[policy.Caches.Transfers] = p
+	}
+	var list []*Substituter
+	for _, url := range policy.Caches.Substituters {
+		sub, known := p.caches[url]
+		if !known {
+			cache, err := p.Open(url)
+			if err != nil {
+				s.s.Log.Warn().Err(err).Msg("use substituter")
+			} else {
+				sub = &Substituter{Cache: cache, Substituters: s, dir: s.s.Layout.Dir, remote: cache.Config.URL.Scheme != "file"}
+			}
+			p.caches[url] = sub
+		}
+		if sub != nil && !slices.Contains(list, sub) {
+			list = append(list, sub)
+		}
+	}
+	return list, nil
+}
+
+func (s *Substituters) settings(policy ports.BuildPolicy) binarycache.Settings {
+	b, c := policy.Builtin, policy.Caches
+	return binarycache.Settings{
+		StoreDir: s.s.Layout.Dir, UserAgent: s.userAgent, Attempts: b.Attempts, StallTimeout: b.StallTimeout,
+		Settings: transfer.Settings{Netrc: b.Netrc, CA: b.CA, Proxy: b.Proxy, ConnectTimeout: b.ConnectTimeout,
+			Connections: c.Connections, HTTP1: c.HTTP1, Dial: dial(b.ConnectTimeout)},
+		Answers: &answers{s, c}, SpoolDir: s.s.Layout.StagingDir(),
+		ReadKey: func(string) (binarycache.Signer, error) { return nil, errors.New("nothing is uploaded here") },
+		Warn:    func(line string) { s.s.Log.Warn().Msg(line) },
+	}
+}
+
+// answers remembers what caches said, for as long as a policy wants. The database
+// is opened when it is used first: most builds ask no cache.
+type answers struct {
+	s *Substituters
+	c ports.CachePolicy
+}
+
+func (a *answers) db() *narinfocache.DB {
+	a.s.opening.Do(func() {
+		db, err := narinfocache.Open(a.s.answersIn, narinfocache.Options{Logger: a.s.s.Log})
+		if err != nil {
+			a.s.s.Log.Warn().Err(err).Msg("remember what substituters say")
+			return
+		}
+		a.s.answers = db
+		a.s.running.Go(a.s.purge)
+	})
+	if a.s.answers == nil {
+		return nil
+	}
+	return a.s.answers.With(a.c.Positive, a.c.Negative, a.c.Meta)
+}
+
+func (a *answers) Lookup(cache, file string) (text []byte, present, known bool) {
+	if db := a.db(); db != nil {
+		return db.Lookup(cache, file)
+	}
+	return nil, false, false
+}
+
+func (a *answers) Remember(cache, file string, text []byte, present bool) {
+	if db := a.db(); db != nil {
+		db.Remember(cache, file, text, present)
+	}
+}
+
+func (a *answers) Forget(cache, file string) {
+	if db := a.db(); db != nil {
+		db.Forget(cache, file)
+	}
+}
+
+// purgeEvery is how often what counts no more is dropped.
+const purgeEvery = 24 * time.Hour
+
+func (s *Substituters) purge() {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+			dropped, err := s.answers.Purge()
+			s.s.Log.Debug().Err(err).Msg(fmt.Sprintf("%d answers of substituters are forgotten", dropped))
+		}
+	}
+}
