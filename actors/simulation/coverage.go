@@ -9,6 +9,7 @@ import (
 	"troupe/actors/goal"
 	"troupe/actors/host"
 	"troupe/actors/machines"
+	"troupe/actors/session"
 	"troupe/actors/worker"
 	"troupe/messages"
 )
@@ -44,7 +45,7 @@ func (c *Coverage) Add(o *Coverage) {
 // tables are those of all machines.
 func tables() (all []host.Table) {
 	var s machines.Settings
-	kinds := []host.Kind{worker.KindDerivation, worker.KindSubstitution, worker.KindCleanUp, goal.KindChild}
+	kinds := []host.Kind{worker.KindDerivation, worker.KindSubstitution, worker.KindCleanUp, goal.KindChild, session.KindSession}
 	for _, f := range machines.AllFixed {
 		kinds = append(kinds, f.Kind)
 	}

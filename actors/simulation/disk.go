@@ -38,6 +38,13 @@ func (d *disk) stock(paths []storepath.Path) {
 	}
 }
 
+// keep roots paths that a client was told of.
+func (d *disk) keep(paths ...storepath.Path) {
+	for _, p := range paths {
+		d.acked[p], d.rooted[p] = true, true
+	}
+}
+
 func (d *disk) valid(p storepath.Path) bool { return d.records[p] != nil }
 
 // referred reports whether a valid path refers to p.

@@ -8,6 +8,7 @@ import (
 	"troupe/actors/goal"
 	"troupe/actors/host"
 	"troupe/actors/machines"
+	"troupe/actors/session"
 	"troupe/actors/worker"
 	"troupe/messages"
 )
@@ -120,14 +121,14 @@ func (t *tree) deliver(to messages.Address, m messages.Message) { t.runtime.Deli
 
 func (t *tree) stop() { t.runtime.Shutdown() }
 
-// panicking lets goals and children panic now and then.
+// panicking lets goals, children and sessions panic now and then.
 func (w *World) panicking(make func(host.Kind, messages.Address) host.Machine) Maker {
 	if w.Faults[ActorPanics] == 0 {
 		return make
 	}
 	return func(k host.Kind, at messages.Address) host.Machine {
 		m := make(k, at)
-		if k == worker.KindDerivation || k == worker.KindSubstitution || k == goal.KindChild {
+		if k == worker.KindDerivation || k == worker.KindSubstitution || k == goal.KindChild || k == session.KindSession {
 			return &panicker{m, w}
 		}
 		return m

@@ -41,6 +41,9 @@ const (
 	ServiceDies
 	ClientCancels
 	ClientHangsUp
+	ServiceEnds
+	Flood
+	DoesNotRead
 	Collection
 	ContentsChange
 	faultCount
@@ -82,7 +85,10 @@ var faultTable = [faultCount]struct {
 	ActorPanics:     {"actor-panics", 1, "a goal or a child panics"},
 	ServiceDies:     {"service-dies", 150, "the service is killed at a random step, and started again"},
 	ClientCancels:   {"client-cancels", 150, "a client withdraws a request"},
-	ClientHangsUp:   {"client-hangs-up", 80, "a client goes away, and its requests are withdrawn"},
+	ClientHangsUp:   {"client-hangs-up", 80, "a client goes away, and what it asked for is withdrawn"},
+	ServiceEnds:     {"service-ends", 150, "the service is told to end, takes its time for it, and is started again"},
+	Flood:           {"flood", 20, "dozens of guests come at once"},
+	DoesNotRead:     {"does-not-read", 30, "a guest does not read its answer"},
 	Collection:      {"collection", 100, "what nothing roots is deleted"},
 	ContentsChange:  {"contents-change", 400, "what lies at a valid path is found to be another thing"},
 }

@@ -14,6 +14,7 @@ import (
 // without asking them.
 type view struct {
 	requests map[uint64]*request
+	told     *request // which the step under way answers, or one before
 	ids      uint64
 	goals    map[messages.Address]*goalView
 	byKey    map[messages.GoalKey]messages.Address
@@ -35,6 +36,7 @@ type request struct {
 // goalView is one living goal.
 type goalView struct {
 	target  messages.Target
+	terms   messages.Terms
 	waitees map[messages.GoalKey]int // how often each is awaited
 	rank    messages.RankGoal
 	weight  time.Duration // what its build counts on the path of those it awaits
@@ -141,6 +143,9 @@ func (v *view) finished(m *messages.GoalFinished) {
 			if r.over[i] || t.Key() != g.target.Key() || (m.Result.Status.OK() && !m.Result.Covers(t.Outputs)) {
 				continue
 			}
+			if !t.IsBuild() && !m.Result.Status.OK() && r.Terms != g.terms {
+				continue // its own substituters are asked
+			}
 			r.over[i] = true
 			r.withdrawn = r.withdrawn || (!m.Result.Status.OK() && !r.KeepGoing)
 		}
@@ -158,7 +163,7 @@ func (v *view) workerEffect(e host.Effect) {
 			if v.byKey[m.Target.Key()] != "" {
 				v.twice = m.Target.Key()
 			}
-			v.goals[e.To] = &goalView{target: m.Target, waitees: map[messages.GoalKey]int{}}
+			v.goals[e.To] = &goalView{target: m.Target, terms: m.Terms, waitees: map[messages.GoalKey]int{}}
 			v.byKey[m.Target.Key()] = e.To
 		case *messages.CancelGoal:
 			if g := v.goals[e.To]; g != nil {
@@ -172,6 +177,9 @@ func (v *view) workerEffect(e host.Effect) {
 				}
 			}
 		case *messages.TargetsRealised:
+			if r := v.requests[m.Request]; r != nil {
+				v.told = r
+			}
 			delete(v.requests, m.Request)
 		}
 	}

@@ -3,11 +3,13 @@ package simulation
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"troupe/actors/goal"
 	"troupe/actors/host"
 	"troupe/actors/machines"
+	"troupe/actors/session"
 	"troupe/actors/store"
 	"troupe/messages"
 )
@@ -33,10 +35,14 @@ type World struct {
 	locks   *locks
 	timers  map[timerKey]*event
 	clients []*client
+	guests  []*guest
+
+	sessions *sessionsPort
 
 	checkers []checker
 	steps    int
 	dieAt    int // the step at which the service is killed, if that is positive
+	endAt    int // the step at which it is told to end, if that is positive
 	awaited  []awaited
 	checkAt  int // the step before which a quiet world is not looked at again
 	trace    trace
@@ -111,10 +117,16 @@ func newWorld(s Scenario, o Options) *World {
 		w.stockCaches()
 	}
 	if w.hit(ServiceDies) {
-		w.dieAt = 1 + w.rng.IntN(60*len(w.graph.Drvs)*s.Requests)
+		w.dieAt = w.someStep()
+	}
+	if w.hit(ServiceEnds) {
+		w.endAt = w.someStep()
 	}
 	return w
 }
+
+// someStep is one of those that a world is likely to have.
+func (w *World) someStep() int { return 1 + w.rng.IntN(60*len(w.graph.Drvs)*w.Requests) }
 
 // Settings are what the machines of a scenario are made with.
 func Settings(s Scenario) machines.Settings {
@@ -126,6 +138,7 @@ func Settings(s Scenario) machines.Settings {
 	return machines.Settings{
 		Goal:    goal.Policy{StoreDir: "/nix/store", CacheFailure: s.Seed%3 == 0},
 		Store:   store.Policy{Gather: 1 + int(s.Seed%7), Linger: time.Duration(1+s.Seed%5) * time.Second},
+		Door:    session.Policy{MaxSessions: s.Doors},
 		MaxJobs: s.Slots, MaxSubstitutions: s.Fetches, Slots: s.Policy, Users: buildUsers(s), NoUsers: "there are no build users",
 	}
 }
@@ -142,6 +155,9 @@ func (w *World) start() {
 	}
 	for i := range w.Clients {
 		w.clients = append(w.clients, newClient(w, i))
+	}
+	for i := range w.Guests {
+		w.guests = append(w.guests, newGuest(w, i))
 	}
 	if w.Faults[LockTaken] > 0 {
 		w.locks.othersCome()
@@ -173,6 +189,10 @@ func (w *World) port(to messages.Address, m messages.Message) {
 		w.locks.take(m)
 	case messages.Progress:
 		w.view.progress(m)
+	case messages.Sessions:
+		w.sessions.take(m)
+	case messages.Clients:
+		w.restComes()
 	default:
 		panic(fmt.Sprintf("the world has no port %s", to))
 	}
@@ -191,6 +211,7 @@ func (w *World) work(owner messages.Address, most time.Duration, do func()) *eve
 func (w *World) live() {
 	w.lives++
 	w.life = w.lives
+	w.sessions = newSessionsPort(w)
 	w.builds, w.timers, w.fetches = map[messages.Address]*build{}, map[timerKey]*event{}, map[messages.Address]*fetch{}
 	w.engine.start()
 }
@@ -199,6 +220,20 @@ func (w *World) live() {
 // killed. It is started again after a while.
 func (w *World) die() {
 	w.trace.say(w.ev.now, "the service dies")
+	w.stops()
+}
+
+// rests ends a service that has drained, once all is given back.
+func (w *World) rests() {
+	w.trace.say(w.ev.now, "the service ends")
+	if err := w.givenBack(); err != nil {
+		w.fail("rest", "the service ends, and "+err.Error())
+		return
+	}
+	w.stops()
+}
+
+func (w *World) stops() {
 	w.engine.stop()
 	w.life = 0
 	w.net.clear()
@@ -207,6 +242,7 @@ func (w *World) die() {
 	w.users.crash()
 	w.locks.crash()
 	w.view.crash()
+	w.sessions.crash()
 	w.check(func(c checker) error { return c.crash(w) })
 	for _, c := range w.clients {
 		c.lose()
@@ -276,5 +312,5 @@ func (w *World) busy() bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(w.guests, (*guest).busy)
 }
