@@ -56,7 +56,10 @@ func (p *plain) deliver(to messages.Address, m messages.Message) {
 	}
 	p.w.cover(a.Machine, m)
 	out, reason := host.Take(a.Machine, m)
-	s := host.Step{At: p.w.ev.now, Actor: to, Message: m, State: a.String(), Effects: out, Panic: reason}
+	s := host.Step{At: p.w.ev.now, Actor: to, Message: m, Effects: out, Panic: reason}
+	if p.journal != nil || p.w.traced || to == messages.Door {
+		s.State = a.String()
+	}
 	if p.journal != nil {
 		p.journal.Record(s)
 	}
@@ -129,7 +132,11 @@ func (w *World) panicking(make func(host.Kind, messages.Address) host.Machine) M
 	return func(k host.Kind, at messages.Address) host.Machine {
 		m := make(k, at)
 		if k == worker.KindDerivation || k == worker.KindSubstitution || k == goal.KindChild || k == session.KindSession {
-			return &panicker{m, w}
+			p := &panicker{m, w, 1}
+			if k == session.KindSession { // which has few steps
+				p.tries = 6
+			}
+			return p
 		}
 		return m
 	}
@@ -140,12 +147,15 @@ const planted = "a panic that the simulation planted"
 
 type panicker struct {
 	host.Machine
-	w *World
+	w     *World
+	tries int // at a panic, a step
 }
 
 func (p *panicker) Step(m messages.Message) []host.Effect {
-	if p.w.hit(ActorPanics) {
-		panic(planted)
+	for range p.tries {
+		if p.w.hit(ActorPanics) {
+			panic(planted)
+		}
 	}
 	return p.Machine.Step(m)
 }

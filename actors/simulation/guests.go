@@ -201,6 +201,7 @@ func (v *visit) hear(targets []messages.Target, results []messages.Result) {
 		}
 		if results[i].Status.OK() {
 			v.told = append(v.told, p...)
+			v.w.disk.changes++ // what was promised is looked at again
 		}
 	}
 }

@@ -35,6 +35,7 @@ type Scenario struct {
 	Users    int              // build users; 0 is one that all share
 	Rush     bool             // clients come and go all at once
 	Hasty    bool             // they come and go between any two steps
+	Meddling bool             // they act at the worst moment
 	Slow     messages.Address // an actor that takes its messages late
 	Boxed    bool             // builders cannot leave processes behind
 	Limits   messages.Limits
@@ -77,6 +78,7 @@ func Random(seed uint64, f Faults) Scenario {
 	if s.Hasty && rng.IntN(1000) < f[Flood] || rng.IntN(1000) < f[Flood]/4 {
 		s.Guests, s.Clients, s.Requests = 12+rng.IntN(24), 1, 1
 	}
+	s.Meddling = rng.IntN(5) == 0
 	if s.Guests > 0 && rng.IntN(3) == 0 {
 		s.Doors = 1 + rng.IntN(s.Guests)
 	}

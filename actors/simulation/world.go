@@ -34,6 +34,7 @@ type World struct {
 	users   *users
 	locks   *locks
 	timers  map[timerKey]*event
+	meddled int // how often clients acted at the worst moment
 	clients []*client
 	guests  []*guest
 
@@ -46,6 +47,7 @@ type World struct {
 	awaited  []awaited
 	checkAt  int // the step before which a quiet world is not looked at again
 	trace    trace
+	traced   bool // the trace is looked at: the world has failed before
 	coverage *Coverage
 	failure  *Failure
 }
@@ -77,9 +79,22 @@ type Result struct {
 	Failure *Failure      // nil: none
 }
 
-// Run runs a scenario until nothing is left to happen, or an invariant fails.
+// Run runs a scenario until nothing is left to happen, or an invariant fails. One
+// that failed is run again, to be looked at more closely.
 func Run(s Scenario, o Options) Result {
-	w := newWorld(s, o)
+	r := newWorld(s, o).run()
+	if r.Failure == nil || o.Tree || o.Journal != nil {
+		return r
+	}
+	w := newWorld(s, Options{})
+	w.traced = true
+	if again := w.run(); again.Failure != nil {
+		return again
+	}
+	return r
+}
+
+func (w *World) run() Result {
 	w.start()
 	maxSteps, maxTime := w.bounds()
 	for w.failure == nil && w.turn() {
@@ -243,7 +258,9 @@ func (w *World) stops() {
 	w.locks.crash()
 	w.view.crash()
 	w.sessions.crash()
-	w.check(func(c checker) error { return c.crash(w) })
+	for _, c := range w.checkers {
+		w.hold(c, c.crash(w))
+	}
 	for _, c := range w.clients {
 		c.lose()
 	}
@@ -261,10 +278,19 @@ func (w *World) observe(s host.Step) {
 	w.steps++
 	w.trace.step(s)
 	w.view.step(s)
-	w.check(func(c checker) error { return c.step(w, s) })
+	if w.Meddling {
+		w.meddle(s)
+	}
+	for _, c := range w.checkers {
+		w.hold(c, c.step(w, s))
+	}
 }
 
-func (w *World) checkQuiet() { w.check(func(c checker) error { return c.quiet(w) }) }
+func (w *World) checkQuiet() {
+	for _, c := range w.checkers {
+		w.hold(c, c.quiet(w))
+	}
+}
 
 // end checks that all is given back, once there is nothing more to happen.
 func (w *World) end() {
@@ -272,17 +298,15 @@ func (w *World) end() {
 		w.fail("rest", "the service is dead and is not started again")
 		return
 	}
-	w.check(func(c checker) error { return c.end(w) })
+	for _, c := range w.checkers {
+		w.hold(c, c.end(w))
+	}
 }
 
-func (w *World) check(ask func(checker) error) {
-	for _, c := range w.checkers {
-		if w.failure != nil {
-			return
-		}
-		if err := ask(c); err != nil {
-			w.fail(c.name(), err.Error())
-		}
+// hold fails the world if a checker has found something.
+func (w *World) hold(c checker, err error) {
+	if err != nil {
+		w.fail(c.name(), err.Error())
 	}
 }
 
