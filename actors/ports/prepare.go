@@ -137,7 +137,7 @@ func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
 		return err
 	}
 	if !boxed { // the builder itself has to reach its directory
-		if err := os.Chmod(b.dir, 0o711); err != nil {
+		if err := p.open(b); err != nil {
 			return err
 		}
 	}
@@ -148,6 +148,18 @@ func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
 		return p.makeBoxDirs(b)
 	}
 	return nil
+}
+
+// open lets a builder without a sandbox come to its build directory. Whoever knows
+// its name can come as far as to that, which is the builder's own; the names are
+// chosen at random, and cannot be listed.
+func (p *Builds) open(b *build) error {
+	if b.policy.BuildDir == p.s.Layout.BuildsDir() {
+		if err := os.Chmod(b.policy.BuildDir, 0o711); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(b.dir, 0o711)
 }
 
 // hostBuild is the build directory as the host sees it.
