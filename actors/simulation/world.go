@@ -109,6 +109,7 @@ func newWorld(s Scenario, o Options) *World {
 	} else {
 		w.disk.stock(w.graph.Sources)
 		w.stockCaches()
+		w.traceCaches()
 	}
 	if w.hit(ServiceDies) {
 		w.dieAt = 1 + w.rng.IntN(60*len(w.graph.Drvs)*s.Requests)
