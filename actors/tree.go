@@ -69,6 +69,7 @@ func Start(s Settings) *Tree {
 		shown := sessions.NewProgress(builds)
 		t.Sessions = sessions.New(rt, s.Services, t.subs, *s.Sessions, shown, t.Clients.Number)
 		rt.SpawnPort(messages.Sessions, t.Sessions.Handle)
+		builds.ServeNests(t.Sessions.ServeNest)
 		hear = both(hear, shown.Hear)
 	}
 	rt.SpawnPort(messages.Progress, t.observer(hear))

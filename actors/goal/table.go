@@ -151,8 +151,9 @@ killing            FetchFailed      killing
 killing            FetchKilled      done               everything is given back
 finished           PathsRegistered  done               everything is given back, worker: GoalFinished
 init…recheck       CancelGoal       done               everything is given back
-killing…done       CancelGoal       same               (what is nearly done is finished)
-init…done          WidenGoal        same
+finished,done      CancelGoal       same               (what is nearly done is finished)
+init…fetching      WidenGoal        same
+finished,done      WidenGoal        same
 done               PathsQueried     done               (late answers)
 done               PathFound        done
 done               PathNotFound     done

@@ -25,6 +25,7 @@ type fetch struct {
 	cache   int
 	refs    []storepath.Path
 	running bool
+	dying   bool // it is killed, and not over yet
 }
 
 const (
@@ -123,13 +124,33 @@ func (w *World) cachesPort(m messages.Message) {
 	case *messages.FetchPath:
 		w.fetch(m)
 	case *messages.KillFetch:
-		delete(w.fetches, m.Goal)
-		if m.From != "" {
-			w.work(m.Goal, killTime, func() { w.send(messages.Caches, m.From, &messages.FetchKilled{}) })
-		}
+		w.killFetch(m)
 	default:
 		panic(fmt.Sprintf("caches: unexpected %v", m))
 	}
+}
+
+// killFetch ends a fetch. One that runs takes a moment, in which it may still be
+// done.
+func (w *World) killFetch(m *messages.KillFetch) {
+	f := w.fetches[m.Goal]
+	if f == nil || !f.running {
+		delete(w.fetches, m.Goal)
+		f = nil
+	} else {
+		f.dying = true
+	}
+	if f == nil && m.From == "" {
+		return
+	}
+	w.work(m.Goal, killTime, func() {
+		if w.fetches[m.Goal] == f {
+			delete(w.fetches, m.Goal)
+		}
+		if m.From != "" {
+			w.send(messages.Caches, m.From, &messages.FetchKilled{})
+		}
+	})
 }
 
 func (w *World) lookUp(f *fetch) messages.Message {
@@ -165,7 +186,7 @@ func (w *World) fetch(m *messages.FetchPath) {
 		most = slowFetch
 	}
 	w.work(m.From, most, func() {
-		if w.fetches[m.From] == f {
+		if w.fetches[m.From] == f && !(f.dying && w.rng.IntN(2) == 0) {
 			f.running = false
 			w.send(messages.Caches, m.From, w.fetched(f))
 		}
