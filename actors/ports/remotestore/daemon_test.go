@@ -97,7 +97,7 @@ func TestOverSSH(t *testing.T) {
 // TestVersions: the real daemon understands us in versions that have archives as
 // they are, by pieces and in frames, and realisations as paths and as JSON.
 func TestVersions(t *testing.T) {
-	for _, minor := range []uint8{19, 21, 23, 27, 34} {
+	for _, minor := range []uint8{19, 21, 23, 27, 38} {
 		t.Run(fmt.Sprint(minor), func(t *testing.T) {
 			dir, env := nixMachine(t)
 			for _, v := range env {

@@ -152,9 +152,13 @@ func (s *Store) Close() error {
 	free := s.free
 	s.free, s.closed = nil, true
 	s.mu.Unlock()
+	failed := make(chan error)
+	for _, c := range free { // at once: one may wait for another at the other end
+		go func() { failed <- c.Close() }()
+	}
 	var err error
-	for _, c := range free {
-		err = errors.Join(err, c.Close())
+	for range free {
+		err = errors.Join(err, <-failed)
 	}
 	return err
 }
