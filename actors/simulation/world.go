@@ -130,6 +130,7 @@ func newWorld(s Scenario, o Options) *World {
 	} else {
 		w.disk.stock(w.graph.Sources)
 		w.stockCaches()
+		w.traceCaches()
 	}
 	if w.hit(ServiceDies) {
 		w.dieAt = w.someStep()
