@@ -32,6 +32,8 @@ func (g *Derivation) builderFailed(m *messages.BuilderExited) messages.Result {
 	switch m.Cause {
 	case messages.NotStarted:
 		return messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Error)}
+	case messages.FailedElsewhere:
+		return messages.Result{Status: m.Status, Error: m.Error + g.lastLines(m), Duration: m.Exit.Wall}
 	case messages.NotExecutable:
 		reason = m.Error
 	case messages.SilentTooLong:
