@@ -22,10 +22,11 @@ import (
 
 // Builds makes what a builder needs, and takes what it made.
 type Builds struct {
-	out     Outbox
-	s       Services
-	prepare lanes
-	finish  lanes
+	out       Outbox
+	s         Services
+	elsewhere Elsewhere
+	prepare   lanes
+	finish    lanes
 
 	mu     sync.Mutex // guards what follows
 	builds map[messages.Address]*build
@@ -72,11 +73,13 @@ type build struct {
 	log    *buildlog.Log
 	start  time.Time
 	exit   messages.Exit
+
+	engagement Engagement // of a build elsewhere, which has no places; nil for one here
 }
 
 // NewBuilds makes the builds port.
-func NewBuilds(out Outbox, s Services) *Builds {
-	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce),
+func NewBuilds(out Outbox, s Services, e Elsewhere) *Builds {
+	return &Builds{out: out, s: s, elsewhere: e, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce),
 		builds: map[messages.Address]*build{}, roots: map[string]string{}}
 }
 
@@ -85,6 +88,10 @@ func (p *Builds) Handle(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.PrepareBuild:
 		b := p.add(m)
+		if !m.Place.Here() { // as many as there are slots: a machine may be slow to answer
+			go func() { p.out.Send(m.Build, p.engage(b, m)) }()
+			return
+		}
 		p.prepare.run(func() { p.out.Send(m.Build, p.onPrepare(b, m)) })
 	case *messages.FinishBuild:
 		p.finish.run(func() { p.out.Send(m.Build, p.onFinish(m)) })
@@ -182,6 +189,10 @@ func (p *Builds) clean(b *build, failed bool) {
 	if b.places.Store != "" {
 		_, err := localstore.Remove(b.places.Store)
 		p.warn(err, "remove sandbox")
+	}
+	if b.engagement != nil {
+		p.warn(b.engagement.Close(), "end build elsewhere")
+		return // what is not valid is removed before the next try
 	}
 	if b.places.Store == "" && b.drv != nil {
 		p.removeRedirected(b)

@@ -3,8 +3,6 @@ package ports
 import (
 	"errors"
 	"sync"
-
-	"troupe/sandbox/linux"
 )
 
 // runner is the process of a build, if it has one. It lets a build be ended by
@@ -12,7 +10,7 @@ import (
 type runner struct {
 	mu   sync.Mutex // guards what follows
 	over bool       // nothing is to run any more
-	proc *linux.Process
+	proc killer
 	gone chan struct{} // closed when the process and all its output are done with; nil if none was begun
 }
 
@@ -31,7 +29,7 @@ func (r *runner) begin() (done func(), err error) {
 }
 
 // started names the process that was announced.
-func (r *runner) started(p *linux.Process) error {
+func (r *runner) started(p killer) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.proc = p

@@ -35,6 +35,8 @@ type Adder struct {
 	Keep func(...storepath.Path) error
 	// Held says that the caller holds the lock of all that is added.
 	Held bool
+	// Lent are paths whose locks are there to be used; nil for none.
+	Lent *Lent
 
 	modulo Modulos // of derivations, as far as asked for
 }
