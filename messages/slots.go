@@ -67,7 +67,7 @@ type Elsewhere struct {
 type Machine struct {
 	Name  string // its store's URL: entries of one name are one machine
 	Jobs  int    // how many builds at a time
-	Speed float64
+	Speed int    // its speed factor in thousandths
 }
 
 func (m Machine) String() string { return m.Name }

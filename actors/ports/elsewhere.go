@@ -114,7 +114,7 @@ func (d *Database) elsewhere(p storepath.Path, drv *derivation.Derivation, featu
 	}
 	for _, m := range all {
 		if m.Fits(drv.Platform, features) {
-			e.Machines = append(e.Machines, messages.Machine{Name: m.URL, Jobs: m.Jobs, Speed: m.Speed})
+			e.Machines = append(e.Machines, messages.Machine{Name: m.URL, Jobs: m.Jobs, Speed: thousandths(m.Speed)})
 		}
 	}
 	if len(e.Machines) > 0 {
@@ -126,6 +126,9 @@ func (d *Database) elsewhere(p storepath.Path, drv *derivation.Derivation, featu
 	e.Unfit = buildmachines.Unfit(all, d.s.Layout.Dir.Join(p), drv.Platform, features)
 	return e, nil
 }
+
+// thousandths is a speed factor as messages have it.
+func thousandths(speed float64) int { return int(min(max(speed*1000, 1), 1e9)) }
 
 // engage prepares a build that is made elsewhere.
 func (p *Builds) engage(b *build, m *messages.PrepareBuild) messages.Message {

@@ -17,7 +17,7 @@ import (
 type machine struct {
 	name     string
 	jobs     int
-	speed    float64
+	speed    int
 	held     int
 	state    health
 	failures int // in a row
@@ -96,7 +96,7 @@ func (s *Slots) pick(e *entry) (best *machine) {
 
 func (m *machine) before(o *machine) int {
 	return cmp.Or(
-		cmp.Compare(float64(m.held)/m.speed, float64(o.held)/o.speed),
+		cmp.Compare(m.held*o.speed, o.held*m.speed),
 		cmp.Compare(o.speed, m.speed),
 		cmp.Compare(m.held, o.held))
 }

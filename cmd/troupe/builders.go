@@ -51,8 +51,5 @@ func (p *policies) remotePolicy(c config.Settings) ports.RemotePolicy {
 		{Name: "system-features", Value: strings.Join(c.SystemFeatures, " ")},
 		{Name: "timeout", Value: seconds(c.Timeout)},
 	}
-	if p.remote != "" {
-		r.Hook.Settings = append(r.Hook.Settings, ports.Setting{Name: "store", Value: p.remote})
-	}
 	return r
 }

@@ -155,10 +155,12 @@ func (b *hookBuild) listen(log io.Writer) (last string) {
 			if last != "" {
 				b.warn(last)
 			}
-			last = m.Msg
+			last = bare(m.Msg)
 			continue
 		}
-		tell(line, b.warn)
+		if text := shown(line); text != "" {
+			b.warn(text)
+		}
 	}
 }
 

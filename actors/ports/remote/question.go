@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -47,23 +48,25 @@ func (k *hook) ask(q question, within time.Duration, hear func(string)) (reply, 
 	if err := k.put(q); err != nil && !errors.Is(err, syscall.EPIPE) { // which is told by what it says
 		return "", "", err
 	}
-	var last string
+	last := "" // not told yet: it may be why there is no answer
 	for {
 		line, err := k.line()
 		if err != nil {
 			return "", "", k.died(err, last)
 		}
+		if last != "" {
+			hear(last)
+		}
 		reply, isReply := strings.CutPrefix(line, "# ")
 		if !isReply {
-			last = said(line)
-			tell(line, hear)
+			last = shown(line)
 			continue
 		}
 		switch reply {
 		case "accept":
 			machine, err = k.machine()
 			if err != nil {
-				return "", "", k.died(err, last)
+				return "", "", k.died(err, "")
 			}
 			return reply, machine, k.said.SetReadDeadline(time.Time{})
 		case "decline", "postpone", forGood:
@@ -148,23 +151,22 @@ func parse(line string) (m message, ok bool) {
 	return m, isMessage && json.Unmarshal([]byte(object), &m) == nil
 }
 
-// said is what of a line is for people.
-func said(line string) string {
-	if m, ok := parse(line); ok {
-		return m.Msg
+// shown is what of a line people should know: what is no message, and warnings.
+func shown(line string) string {
+	m, ok := parse(line)
+	switch {
+	case !ok:
+		return bare(line)
+	case m.Action == "msg" && m.Level <= uint64(workerproto.LevelWarn):
+		return bare(m.Msg)
 	}
-	return line
+	return ""
 }
 
-// tell passes on what people should know: what is no message, and warnings.
-func tell(line string, hear func(string)) {
-	if m, ok := parse(line); ok && (m.Action != "msg" || m.Level > uint64(workerproto.LevelWarn)) {
-		return
-	}
-	if text := said(line); text != "" {
-		hear(text)
-	}
-}
+var prefix = regexp.MustCompile(`^(\x1b\[[0-9;]*m)?(error|warning):(\x1b\[[0-9;]*m)? `)
+
+// bare is a message without what says that it is one.
+func bare(msg string) string { return prefix.ReplaceAllString(msg, "") }
 
 // logLine is a line of the builder's that a hook tells as a message.
 func (m message) logLine() (string, bool) {
