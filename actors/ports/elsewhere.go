@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,16 @@ type Work struct {
 	Outputs    []string         // those that are not valid
 	Policy     BuildPolicy
 	Limits     messages.Limits
+}
+
+// Missing are the paths of the outputs to be made, as far as they are known.
+func (w Work) Missing() (paths []storepath.Path) {
+	for _, o := range w.Derivation.Outputs {
+		if !o.Path.IsZero() && slices.Contains(w.Outputs, o.Name) {
+			paths = append(paths, o.Path)
+		}
+	}
+	return paths
 }
 
 // Engagement is a build elsewhere that can begin.

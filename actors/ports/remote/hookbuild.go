@@ -77,7 +77,7 @@ func (b *hookBuild) Build(ctx context.Context, log io.Writer) error {
 	if err := adder.Commit(ctx, told...); err != nil { // it asks the daemon for them, who tells only of what is on disk
 		return err
 	}
-	defer b.r.s.Lent.Lend(b.lendable()...)()
+	defer b.r.s.Lent.Lend(b.Missing()...)()
 	k := b.k
 	if err := b.send(dir); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return err
@@ -103,16 +103,6 @@ func (b *hookBuild) Build(ctx context.Context, log io.Writer) error {
 	return b.failed(last)
 }
 
-// lendable are the outputs' paths, as far as they are known.
-func (b *hookBuild) lendable() (paths []storepath.Path) {
-	for _, o := range b.Derivation.Outputs {
-		if !o.Path.IsZero() && slices.Contains(b.Outputs, o.Name) {
-			paths = append(paths, o.Path)
-		}
-	}
-	return paths
-}
-
 // send tells the hook what the build needs and what is wanted of it.
 func (b *hookBuild) send(dir storepath.Dir) error {
 	inputs := b.Inputs
@@ -126,7 +116,7 @@ func (b *hookBuild) send(dir storepath.Dir) error {
 	slices.Sort(names)
 	if b.k.Lines {
 		var outputs []string
-		for _, p := range b.lendable() {
+		for _, p := range b.Missing() {
 			outputs = append(outputs, dir.Join(p))
 		}
 		_, err := fmt.Fprintf(b.k.in, "%s\n%s\n", strings.Join(names, " "), strings.Join(outputs, " "))

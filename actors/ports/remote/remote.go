@@ -24,6 +24,8 @@ type Remote struct {
 	barred map[string]time.Time // by key: hooks that want to be asked nothing more, until then
 	closed bool
 	work   sync.WaitGroup // what asks hooks, and starts them
+
+	machines machines
 }
 
 // asked is what a hook is being asked, or has accepted.
@@ -282,4 +284,5 @@ func (r *Remote) Close() {
 	r.asked = map[messages.Address]*asked{}
 	r.mu.Unlock()
 	r.work.Wait()
+	r.machines.close(r)
 }
