@@ -30,12 +30,13 @@ func (*fetchesChecker) step(w *World, s host.Step) error {
 
 func (w *World) mayFetch(m *messages.FetchPath) error {
 	f := w.fetches[m.From]
+	_, held := w.view.slots[m.From]
 	switch {
 	case f == nil:
 		return fmt.Errorf("%s fetches what it did not look up", m.From)
 	case w.disk.valid(m.Path):
 		return fmt.Errorf("%s fetches what is there", m.From)
-	case !w.view.slots[m.From]:
+	case !held:
 		return fmt.Errorf("%s fetches without a slot", m.From)
 	case w.locks.owner[m.Path] != m.From:
 		return fmt.Errorf("%s fetches without the lock", m.From)

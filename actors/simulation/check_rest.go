@@ -15,7 +15,7 @@ func (*restChecker) name() string { return "rest" }
 // that was still under way when its timers were cancelled; it fires for nobody.
 func (*restChecker) quiet(w *World) error {
 	for k := range w.timers {
-		if k.owner != messages.Store && !w.view.alive[k.owner] && !w.view.failed[k.owner] {
+		if k.owner != messages.Store && k.owner != messages.Slots && !w.view.alive[k.owner] && !w.view.failed[k.owner] {
 			return fmt.Errorf("timer %s of %s runs on, and its owner is gone", k.name, k.owner)
 		}
 	}
@@ -36,6 +36,8 @@ func (*restChecker) end(w *World) error {
 		return fmt.Errorf("%d builds are still there", len(w.builds))
 	case len(w.fetches) > 0:
 		return fmt.Errorf("%d fetches are still there", len(w.fetches))
+	case len(w.builders.accepted) > 0:
+		return fmt.Errorf("%d hooks wait for builds", len(w.builders.accepted))
 	case len(w.timers) > 0:
 		return fmt.Errorf("%d timers are still there", len(w.timers))
 	}

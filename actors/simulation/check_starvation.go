@@ -44,7 +44,7 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 	}
 	switch m := s.Message.(type) {
 	case *messages.AcquireSlot:
-		c.queued[m.Goal] = true
+		c.queued[m.Goal] = !m.Elsewhere.Any() // else it may have to wait for something else
 	case *messages.ReleaseSlot:
 		delete(c.queued, m.Goal)
 	case *messages.ForgetGoal:
@@ -55,11 +55,14 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 		if !ok {
 			continue
 		}
-		if _, grant := send.Msg.(*messages.SlotFree); grant {
-			if !c.queued[send.To] {
+		if grant, ok := send.Msg.(*messages.SlotFree); ok {
+			if _, wants := c.queued[send.To]; !wants {
 				return fmt.Errorf("%s is granted a slot and does not want one", send.To)
 			}
 			delete(c.queued, send.To)
+			if !grant.Place.Here() {
+				continue
+			}
 			if err := c.granted(w, send.To); err != nil {
 				return err
 			}
@@ -88,9 +91,9 @@ func (c *starvationChecker) granted(w *World, to messages.Address) error {
 		}
 	}
 	seen := map[messages.Address]bool{}
-	for at := range c.queued {
+	for at, here := range c.queued {
 		g := w.view.goals[at]
-		if g == nil || at.IsFetch() != fetch || holds[g.rank.Client] || seen[g.rank.Client] || g.rank.Client == winner.rank.Client || g.rank.Urgency < winner.rank.Urgency {
+		if g == nil || !here || at.IsFetch() != fetch || holds[g.rank.Client] || seen[g.rank.Client] || g.rank.Client == winner.rank.Client || g.rank.Urgency < winner.rank.Urgency {
 			continue
 		}
 		seen[g.rank.Client] = true

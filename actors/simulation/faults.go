@@ -43,6 +43,11 @@ const (
 	ClientHangsUp
 	Collection
 	ContentsChange
+	MachineRefuses
+	MachineIsLost
+	HookIsSlow
+	HookDies
+	HookLies
 	faultCount
 )
 
@@ -85,6 +90,11 @@ var faultTable = [faultCount]struct {
 	ClientHangsUp:   {"client-hangs-up", 80, "a client goes away, and its requests are withdrawn"},
 	Collection:      {"collection", 100, "what nothing roots is deleted"},
 	ContentsChange:  {"contents-change", 400, "what lies at a valid path is found to be another thing"},
+	MachineRefuses:  {"machine-refuses", 300, "another machine cannot be reached"},
+	MachineIsLost:   {"machine-is-lost", 250, "another machine goes away in the middle of a build"},
+	HookIsSlow:      {"hook-is-slow", 50, "a build hook thinks for long"},
+	HookDies:        {"hook-dies", 30, "a build hook dies instead of answering, or of building"},
+	HookLies:        {"hook-lies", 20, "a build hook says what has no meaning"},
 }
 
 func (f Fault) String() string { return faultTable[f].name }

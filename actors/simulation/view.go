@@ -17,8 +17,8 @@ type view struct {
 	ids      uint64
 	goals    map[messages.Address]*goalView
 	byKey    map[messages.GoalKey]messages.Address
-	slots    map[messages.Address]bool // held
-	lent     map[messages.Address]int  // goal to uid
+	slots    map[messages.Address]messages.Place // held, and where
+	lent     map[messages.Address]int            // goal to uid
 	waits    map[messages.Address]messages.Wait
 	alive    map[messages.Address]bool // actors that were spawned
 	failed   map[messages.Address]bool // actors that panicked
@@ -50,7 +50,7 @@ func newView() *view {
 // crash forgets everything but which numbers were used.
 func (v *view) crash() {
 	v.requests, v.goals = map[uint64]*request{}, map[messages.Address]*goalView{}
-	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]bool{}
+	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]messages.Place{}
 	v.lent, v.waits = map[messages.Address]int{}, map[messages.Address]messages.Wait{}
 	v.alive, v.failed = map[messages.Address]bool{}, map[messages.Address]bool{}
 }

@@ -25,14 +25,15 @@ type World struct {
 	life   int // of the service, from 1; 0 while it is dead
 	lives  int
 
-	builds  map[messages.Address]*build
-	anew    int // impure outputs that were made
-	fetches map[messages.Address]*fetch
-	caches  []*binaryCache
-	users   *users
-	locks   *locks
-	timers  map[timerKey]*event
-	clients []*client
+	builds   map[messages.Address]*build
+	anew     int // impure outputs that were made
+	fetches  map[messages.Address]*fetch
+	caches   []*binaryCache
+	users    *users
+	locks    *locks
+	builders *builders
+	timers   map[timerKey]*event
+	clients  []*client
 
 	checkers []checker
 	steps    int
@@ -96,7 +97,7 @@ func newWorld(s Scenario, o Options) *World {
 	if w.graph == nil {
 		w.graph = randomGraph(s)
 	}
-	w.users, w.locks = newUsers(w), newLocks(w)
+	w.users, w.locks, w.builders = newUsers(w), newLocks(w), newBuilders(w)
 	w.checkers = checkersFor(s)
 	if o.Tree {
 		w.engine = newTree(w, o.Journal)
@@ -171,6 +172,8 @@ func (w *World) port(to messages.Address, m messages.Message) {
 		w.users.take(m)
 	case messages.Locks:
 		w.locks.take(m)
+	case messages.Hooks:
+		w.builders.take(m)
 	case messages.Progress:
 		w.view.progress(m)
 	default:
@@ -206,6 +209,7 @@ func (w *World) die() {
 	w.disk.crash(w.rng)
 	w.users.crash()
 	w.locks.crash()
+	w.builders.crash()
 	w.view.crash()
 	w.check(func(c checker) error { return c.crash(w) })
 	for _, c := range w.clients {

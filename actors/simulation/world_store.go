@@ -52,7 +52,9 @@ func (w *World) readDerivation(p storepath.Path) messages.Message {
 	if !ok || w.hit(Unreadable) {
 		return &messages.DerivationUnreadable{Status: messages.InputRejected, Reason: "it cannot be read"}
 	}
-	return &messages.DerivationRead{Recipe: d.Recipe}
+	r := d.Recipe
+	r.Elsewhere = w.builders.elsewhere(d)
+	return &messages.DerivationRead{Recipe: r}
 }
 
 func (w *World) queryPaths(m *messages.QueryPaths) messages.Message {

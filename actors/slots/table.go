@@ -26,7 +26,6 @@ willing       HookReplied      queued   SlotAwaited: it wants to be asked later
 willing       HookReplied      ranked   SlotRefused
 unknown       HookReplied      unknown  (it was dropped meanwhile)
 ranked        HookReplied      ranked
-queued        HookReplied      queued
 holding       ReleaseSlot      ranked   SlotFree to whoever is best
 queued        ReleaseSlot      ranked   (withdrawn)
 ranked        ReleaseSlot      ranked
@@ -35,8 +34,6 @@ asking        ReleaseSlot      ranked   hooks: DropHook
 willing       ReleaseSlot      ranked   the same, SlotFree to whoever is best
 away          ReleaseSlot      ranked   as holding; hooks: DropHook; clock: StartTimer, if the machine was lost
 away          MachineAnswered  away     its machine goes up
-unknown       MachineAnswered  unknown
-ranked        MachineAnswered  ranked
 ranked…away   ForgetGoal       unknown  as ReleaseSlot
 down          TimerFired       trying   the machine gets one build
 up            TimerFired       up       (it was reached meanwhile)
