@@ -110,7 +110,8 @@ func (c *starvationChecker) granted(w *World, to messages.Address) error {
 func (c *starvationChecker) waiting(w *World, winner *goalView, fetch bool) (clients []messages.Address) {
 	for at := range c.queued {
 		g := w.view.goals[at]
-		if g != nil && at.IsFetch() == fetch && g.rank.Client != winner.rank.Client && g.rank.Urgency >= winner.rank.Urgency {
+		if g != nil && at.IsFetch() == fetch && g.rank.Client != winner.rank.Client && g.rank.Urgency >= winner.rank.Urgency &&
+			g.rank.Jobs != messages.NoLocalBuilds {
 			clients = append(clients, g.rank.Client)
 		}
 	}

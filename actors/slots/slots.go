@@ -91,15 +91,15 @@ func (s *Slots) String() string {
 }
 
 // Step implements [host.Machine].
-func (s *Slots) Step(m messages.Message) []host.Effect {
+func (s *Slots) Step(m messages.Message) (out []host.Effect) {
+	before := s.limit(messages.BuildJob)
 	switch m := m.(type) {
 	case *messages.RankGoal:
 		s.onRank(m)
+		out = s.refuse(s.goals[m.Goal])
 	case *messages.AcquireSlot:
-		if s.none(s.entry(m.Goal), m.Kind) && !m.PreferLocal {
-			return []host.Effect{host.Send{To: m.Goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
-		}
 		s.onAcquire(m)
+		out = s.refuse(s.goals[m.Goal])
 	case *messages.ReleaseSlot:
 		if e := s.goals[m.Goal]; e != nil {
 			s.become(e, ranked)
@@ -114,7 +114,28 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 	default:
 		panic(fmt.Sprintf("%v: unexpected %v", s, m))
 	}
-	return s.grant()
+	if before > 0 && s.limit(messages.BuildJob) == 0 { // whoever wanted more is gone
+		out = append(out, s.refuseAll()...)
+	}
+	return append(out, s.grant()...)
+}
+
+// refuse tells one that waits and will never get a slot.
+func (s *Slots) refuse(e *entry) []host.Effect {
+	if e.state != queued || !s.none(e, e.kind) || e.local {
+		return nil
+	}
+	s.become(e, ranked)
+	return []host.Effect{host.Send{To: e.goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
+}
+
+func (s *Slots) refuseAll() (out []host.Effect) {
+	for _, c := range s.order {
+		for _, e := range slices.Clone(c.shares[messages.BuildJob].queue.list) {
+			out = append(out, s.refuse(e)...)
+		}
+	}
+	return out
 }
 
 // noSlots is worded as Nix words it, for programs that look for it.
