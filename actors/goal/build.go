@@ -60,7 +60,7 @@ func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
 	if end, ended := g.ended(m.Failed); ended {
 		return g.report(end, m.Provisional)
 	}
-	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self}})
+	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self, Nests: g.recipe.Nests}})
 }
 
 func (g *Derivation) onPrepared(m *messages.BuildPrepared) []host.Effect {

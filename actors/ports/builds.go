@@ -27,6 +27,8 @@ type Builds struct {
 	prepare lanes
 	finish  lanes
 
+	nests ServeNest // nil where no builder may ask for anything
+
 	mu     sync.Mutex // guards what follows
 	builds map[messages.Address]*build
 	roots  map[string]string // directories of [sandbox.Spec.Root], by its text
@@ -42,17 +44,19 @@ const (
 // written while it is prepared and, exit, when its process has ended; the goal that owns it
 // asks for one thing at a time.
 type build struct {
-	id      messages.Address
-	path    storepath.Path // of the derivation
-	mode    messages.Mode
-	user    messages.BuildUser
-	policy  BuildPolicy
-	drv     *derivation.Derivation
-	options derivation.Options
-	inputs  []storepath.Path          // the closure
-	replace []storepath.Path          // outputs that are valid already and wrong
-	valid   map[string]storepath.Path // outputs that are valid already, by name
-	reused  map[string]bool           // those of them that stay as they are
+	id       messages.Address
+	path     storepath.Path // of the derivation
+	mode     messages.Mode
+	user     messages.BuildUser
+	policy   BuildPolicy
+	settings string // the client's own
+	nest     *Nest  // nil where the builder may ask for nothing
+	drv      *derivation.Derivation
+	options  derivation.Options
+	inputs   []storepath.Path          // the closure
+	replace  []storepath.Path          // outputs that are valid already and wrong
+	valid    map[string]storepath.Path // outputs that are valid already, by name
+	reused   map[string]bool           // those of them that stay as they are
 	// redirected is where the builder makes outputs that have no place of their own:
 	// without a path, or where a valid one takes it and there is no sandbox.
 	redirected map[string]storepath.Path
@@ -79,6 +83,10 @@ func NewBuilds(out Outbox, s Services) *Builds {
 	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce),
 		builds: map[messages.Address]*build{}, roots: map[string]string{}}
 }
+
+// ServeNests lets builders that are to have a nest ask for builds. It is called
+// before the first message comes.
+func (p *Builds) ServeNests(serve ServeNest) { p.nests = serve }
 
 // Handle takes one message.
 func (p *Builds) Handle(m messages.Message) {
@@ -110,7 +118,7 @@ func (p *Builds) find(id messages.Address) *build {
 
 // add makes a build known, so that one that is given up at once is discarded.
 func (p *Builds) add(m *messages.PrepareBuild) *build {
-	b := &build{id: m.Build, path: m.Drv, mode: m.Mode, user: m.User, replace: m.Replace, start: time.Now()}
+	b := &build{id: m.Build, path: m.Drv, mode: m.Mode, user: m.User, settings: m.Settings, replace: m.Replace, start: time.Now()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.builds[m.Build] = b
@@ -154,6 +162,7 @@ func (p *Builds) onDiscard(m *messages.DiscardBuild) messages.Message {
 	p.warn(b.runner.end(), "kill builder")
 	b.busy.Lock()
 	defer b.busy.Unlock()
+	b.nest.close() // it may never have been begun
 	answer := &messages.BuildDiscarded{}
 	failed := !m.Status.OK() && m.Status != messages.Cancelled
 	if failed && b.policy.KeepFailed && b.dir != "" {

@@ -68,9 +68,11 @@ func (p *Process) run(m *messages.Launch) {
 	p.running[m.Build] = proc
 	p.mu.Unlock()
 	p.builds.warn(b.runner.started(proc), "kill builder")
+	b.nest.begin(p.builds.nests)
 	p.out.Send(m.Child, &messages.ProcessStarted{PID: proc.PID, At: p.out.Now()})
 	tail := p.pump(m.Child, b, proc)
 	exit := proc.Wait()
+	b.nest.close()
 	p.mu.Lock()
 	delete(p.running, m.Build)
 	p.mu.Unlock()

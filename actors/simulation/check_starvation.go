@@ -95,7 +95,7 @@ func (c *starvationChecker) granted(w *World, to messages.Address) error {
 		}
 		seen[g.rank.Client] = true
 		share := clientShare{g.rank.Client, fetch}
-		if c.passed[share]++; c.passed[share] > w.Clients+slots {
+		if c.passed[share]++; c.passed[share] > w.Clients+w.Guests+slots {
 			return fmt.Errorf("%s has been passed over %d times", g.rank.Client, c.passed[share])
 		}
 	}

@@ -127,7 +127,7 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 		s.become(e, ranked)
 	}
 	if was == holding {
-		e.share().held--
+		s.count(e, -1)
 	}
 	s.leave(e)
 	s.wish(e, -1)
@@ -138,7 +138,17 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 	case queued:
 		s.become(e, queued)
 	case holding:
-		e.share().held++
+		s.count(e, 1)
+	}
+}
+
+// count counts a slot that is held, or no more, unless it is lent: then what its
+// builder waits for has its place. That one takes it back at once when it goes on,
+// and nobody else is granted one until there are as few again as there may be.
+func (s *Slots) count(e *entry, by int) {
+	if !e.rank.Lends {
+		s.held[e.kind] += by
+		e.share().held += by
 	}
 }
 
@@ -195,16 +205,14 @@ func (s *Slots) become(e *entry, next state) {
 	case queued:
 		heap.Remove(&e.share().queue, e.index)
 	case holding:
-		s.held[e.kind]--
-		e.share().held--
+		s.count(e, -1)
 	}
 	e.state = next
 	switch next {
 	case queued:
 		heap.Push(&e.share().queue, e)
 	case holding:
-		s.held[e.kind]++
-		e.share().held++
+		s.count(e, 1)
 	}
 }
 

@@ -105,7 +105,7 @@ func (l *Launcher) launch(steps []early.Step, s sandbox.Spec, in *cgroups, outpu
 	}
 	own, err := l.group(p, in)
 	if err == nil {
-		err = l.send(p.id, own, s, output, text, theirs, extra)
+		err = l.send(p.id, own, s, text, theirs, output, extra)
 	}
 	if cerr := theirs.Close(); err == nil {
 		err = cerr
@@ -120,11 +120,12 @@ func (l *Launcher) launch(steps []early.Step, s sandbox.Spec, in *cgroups, outpu
 		return nil, err
 	}
 	said, err := io.ReadAll(status)
-	if err != nil || len(said) == 0 {
+	errno, step, ok := early.Failure(said)
+	if err != nil || !ok {
 		return p, err
 	}
 	<-p.exited
-	return nil, stageError(string(said))
+	return nil, stageError(early.Describe(steps[step]), errno)
 }
 
 func (l *Launcher) register() (*Process, error) {
@@ -228,7 +229,7 @@ func (l *Launcher) answer(s early.Step) {
 	case "started":
 		l.started(id, s.Args[1], s.Args[2])
 	case "failed":
-		l.forget(id).started <- stageError(s.Args[1])
+		l.forget(id).started <- stageError(s.Args[2], syscall.Errno(number(s.Args[1])))
 	case "exited":
 		l.forget(id).ended(s.Args[1:])
 	}

@@ -21,7 +21,7 @@ import (
 type Substituters struct {
 	s         ports.Services
 	userAgent string
-	answersIn string // directory
+	memory    Memory
 
 	ctx     context.Context // of what is asked on behalf of nobody
 	end     context.CancelFunc
@@ -55,10 +55,17 @@ type Substituter struct {
 // String is the cache's name.
 func (s *Substituter) String() string { return s.Cache.String() }
 
-// NewSubstituters knows no cache yet. What caches say is remembered in a directory.
-func NewSubstituters(s ports.Services, userAgent, answersIn string) *Substituters {
+// Memory says how it is remembered what caches say.
+type Memory struct {
+	Dir    string // the database's
+	Marker string // the file with which it is all forgotten; see [narinfocache.Options]
+	Files  bool   // also what directories of this machine say
+}
+
+// NewSubstituters knows no cache yet.
+func NewSubstituters(s ports.Services, userAgent string, m Memory) *Substituters {
 	ctx, end := context.WithCancel(context.Background())
-	return &Substituters{s: s, userAgent: userAgent, answersIn: answersIn, ctx: ctx, end: end, pools: map[string]*pool{}}
+	return &Substituters{s: s, userAgent: userAgent, memory: m, ctx: ctx, end: end, pools: map[string]*pool{}}
 }
 
 // Close ends what is under way.
@@ -117,10 +124,7 @@ func (s *Substituters) open(policy ports.BuildPolicy) ([]*Substituter, error) {
 	p := s.pools[policy.Caches.Transfers]
 	if p == nil {
 		if len(s.pools) >= poolsKept {
-			for _, old := range s.pools {
-				old.Close() // who uses it goes on, on new connections
-			}
-			clear(s.pools)
+			s.forgetPools()
 		}
 		p = &pool{Pool: binarycache.NewPool(s.settings(policy)), caches: map[string]*Substituter{}}
 		s.pools[policy.Caches.Transfers] = p
@@ -144,13 +148,22 @@ func (s *Substituters) open(policy ports.BuildPolicy) ([]*Substituter, error) {
 	return list, nil
 }
 
+// forgetPools makes all caches unknown; under mu. Who uses one goes on, on new
+// connections.
+func (s *Substituters) forgetPools() {
+	for _, old := range s.pools {
+		old.Close()
+	}
+	clear(s.pools)
+}
+
 func (s *Substituters) settings(policy ports.BuildPolicy) binarycache.Settings {
 	b, c := policy.Builtin, policy.Caches
 	return binarycache.Settings{
 		StoreDir: s.s.Layout.Dir, UserAgent: s.userAgent, Attempts: b.Attempts, StallTimeout: b.StallTimeout,
 		Settings: transfer.Settings{Netrc: b.Netrc, CA: b.CA, Proxy: b.Proxy, ConnectTimeout: b.ConnectTimeout,
 			Connections: c.Connections, HTTP1: c.HTTP1, Dial: dial(b.ConnectTimeout)},
-		Answers: &answers{s, c}, SpoolDir: s.s.Layout.StagingDir(),
+		Answers: &answers{s, c}, FilesToo: s.memory.Files, SpoolDir: s.s.Layout.StagingDir(),
 		ReadKey: func(string) (binarycache.Signer, error) { return nil, errors.New("nothing is uploaded here") },
 		Warn:    func(line string) { s.s.Log.Warn().Msg(line) },
 	}
@@ -165,7 +178,7 @@ type answers struct {
 
 func (a *answers) db() *narinfocache.DB {
 	a.s.opening.Do(func() {
-		db, err := narinfocache.Open(a.s.answersIn, narinfocache.Options{Logger: a.s.s.Log})
+		db, err := narinfocache.Open(a.s.memory.Dir, narinfocache.Options{Logger: a.s.s.Log, Marker: a.s.memory.Marker, Forgotten: a.s.forget})
 		if err != nil {
 			a.s.s.Log.Warn().Err(err).Msg("remember what substituters say")
 			return
@@ -177,6 +190,13 @@ func (a *answers) db() *narinfocache.DB {
 		return nil
 	}
 	return a.s.answers.With(a.c.Positive, a.c.Negative, a.c.Meta)
+}
+
+// forget forgets what caches said of themselves, once what they said is forgotten.
+func (s *Substituters) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgetPools()
 }
 
 func (a *answers) Lookup(cache, file string) (text []byte, present, known bool) {

@@ -102,9 +102,12 @@ func (p *Sessions) find(at messages.Address) *connection {
 func (p *Sessions) Serve(conn net.Conn, peer Peer) {
 	p.serving.Add(1)
 	defer p.serving.Done()
-	c := p.open(conn, peer)
+	p.serve(p.open(context.Background(), conn, peer, nil))
+}
+
+func (p *Sessions) serve(c *connection) {
 	if err := c.serve(); err != nil && !isHangUp(err) {
-		p.s.Log.Debug().Err(err).Str("session", string(c.address)).Str("user", peer.User).Msg("connection ends")
+		p.s.Log.Debug().Err(err).Str("session", string(c.address)).Str("user", c.peer.User).Msg("connection ends")
 	}
 	p.mu.Lock()
 	delete(p.connections, c.address)
@@ -114,9 +117,10 @@ func (p *Sessions) Serve(conn net.Conn, peer Peer) {
 	}
 }
 
-func (p *Sessions) open(conn net.Conn, peer Peer) *connection {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{p: p, conn: conn, peer: peer, address: messages.Address(fmt.Sprintf("session/%d", p.number())),
+// open makes a connection, with a nest if it is a builder's. It ends with ctx.
+func (p *Sessions) open(ctx context.Context, conn net.Conn, peer Peer, nest *ports.Nest) *connection {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &connection{p: p, conn: conn, peer: peer, nest: nest, address: messages.Address(fmt.Sprintf("session/%d", p.number())),
 		r: workerproto.NewReader(conn), out: newOutput(conn), ctx: ctx, cancel: cancel,
 		admitted: make(chan string, 1), answers: make(chan *messages.ClientAnswered, 1)}
 	p.mu.Lock()
