@@ -60,7 +60,7 @@ type client struct {
 type share struct {
 	held    int
 	queue   queue
-	granted uint64 // number of the newest grant to it
+	granted uint64 // twice the number of the newest grant to it; odd where it came after one and has had none
 }
 
 func (e *entry) share() *share { return &e.client.shares[e.kind] }
@@ -174,12 +174,16 @@ func (s *Slots) entry(goal messages.Address) *entry {
 	return e
 }
 
+// join gives a goal to its client. One that comes anew stands behind all but the one
+// that was granted a slot last: else many that come one after the other would keep
+// the others waiting for ever.
 func (s *Slots) join(e *entry, name messages.Address) {
 	c := s.clients[name]
 	if c == nil {
 		c = &client{name: name}
 		for k := range c.shares {
 			c.shares[k].queue.policy = s.policies[k]
+			c.shares[k].granted = max(1, 2*s.grants) - 1
 		}
 		s.clients[name] = c
 		s.order = append(s.order, c)
@@ -222,7 +226,7 @@ func (s *Slots) grant() (out []host.Effect) {
 		for e := s.best(messages.SlotKind(k)); e != nil; e = s.best(messages.SlotKind(k)) {
 			s.become(e, holding)
 			s.grants++
-			e.share().granted = s.grants
+			e.share().granted = 2 * s.grants
 			out = append(out, host.Send{To: e.goal, Msg: &messages.SlotFree{}})
 		}
 	}
