@@ -75,7 +75,7 @@ func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
 	if !g.place.Here() {
 		return g.prepare(messages.PrepareBuild{Place: g.place, Limits: g.terms.Limits})
 	}
-	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self}})
+	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self, Nests: g.recipe.Nests}})
 }
 
 // prepare asks for all that the build needs where it is made.

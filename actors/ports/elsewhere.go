@@ -224,7 +224,8 @@ func (p *Process) runElsewhere(m *messages.Launch, b *build) {
 	p.out.Send(m.Child, &messages.ProcessStarted{At: p.out.Now()})
 	begun := time.Now()
 	err := b.engagement.Build(ctx, w)
-	p.stopped(m.Build)
+	p.forget(m.Build)
+	p.builds.endLog(b)
 	b.exit = messages.Exit{Wall: time.Since(begun)}
 	end := &messages.ProcessExited{LastLog: w.tail.lines()}
 	var lost *LostError

@@ -145,7 +145,7 @@ func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
 		return err
 	}
 	if !boxed { // the builder itself has to reach its directory
-		if err := os.Chmod(b.dir, 0o711); err != nil {
+		if err := p.open(b); err != nil {
 			return err
 		}
 	}
@@ -156,6 +156,18 @@ func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
 		return p.makeBoxDirs(b)
 	}
 	return nil
+}
+
+// open lets a builder without a sandbox come to its build directory. Whoever knows
+// its name can come as far as to that, which is the builder's own; the names are
+// chosen at random, and cannot be listed.
+func (p *Builds) open(b *build) error {
+	if b.policy.BuildDir == p.s.Layout.BuildsDir() {
+		if err := os.Chmod(b.policy.BuildDir, 0o711); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(b.dir, 0o711)
 }
 
 // hostBuild is the build directory as the host sees it.
@@ -171,6 +183,9 @@ func (b *build) scratch(l localstore.Layout, o derivation.Output) string {
 
 // specify makes the builder's view, writes its files and makes its root.
 func (p *Builds) specify(b *build, boxed bool) error {
+	if err := p.openNest(b); err != nil {
+		return err
+	}
 	view, err := p.view(b, boxed)
 	if err != nil {
 		return inputError{err}
@@ -188,6 +203,9 @@ func (p *Builds) specify(b *build, boxed bool) error {
 		b.spec.Env = nil // it gets all it needs by its own descriptor
 	}
 	if err := writeFiles(b.hostBuild(), view.Files, b.spec.Identity); err != nil {
+		return err
+	}
+	if err := b.nest.listen(b.spec.Identity); err != nil {
 		return err
 	}
 	if boxed {
@@ -213,9 +231,13 @@ func (p *Builds) view(b *build, boxed bool) (environment.View, error) {
 	if cores == 0 {
 		cores = uint(runtime.NumCPU())
 	}
+	remote := ""
+	if b.nest != nil {
+		remote = "unix://" + seen + "/" + nestSocket
+	}
 	return environment.Make(environment.Request{
 		Dir: p.s.Layout.Dir, Derivation: b.drv, Options: b.options, Outputs: outputs, BuildDir: seen, Cores: cores,
-		HostEnv: b.policy.HostEnv, Inputs: func(q storepath.Path) bool { return inputs[q] }, Store: storeFacts{p.s.DB, p.s},
+		HostEnv: b.policy.HostEnv, Remote: remote, Inputs: func(q storepath.Path) bool { return inputs[q] }, Store: storeFacts{p.s.DB, p.s},
 	})
 }
 

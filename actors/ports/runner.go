@@ -3,6 +3,8 @@ package ports
 import (
 	"errors"
 	"sync"
+
+	"troupe/sandbox/linux"
 )
 
 // runner is the process of a build, if it has one. It lets a build be ended by
@@ -37,6 +39,14 @@ func (r *runner) started(p killer) error {
 		return p.Kill()
 	}
 	return nil
+}
+
+// process is what was started, if it is a process of this machine, or nil.
+func (r *runner) process() *linux.Process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, _ := r.proc.(*linux.Process)
+	return p
 }
 
 // end kills what runs and waits until it is dead. Nothing begins afterwards.

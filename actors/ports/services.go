@@ -55,8 +55,10 @@ type BuildPolicy struct {
 	Keys       signature.SecretKeys // sign what is built
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
-	Caches     CachePolicy
-	Remote     RemotePolicy
+	// Experimental are the features that are on.
+	Experimental Experimental
+	Caches       CachePolicy
+	Remote       RemotePolicy
 }
 
 // CachePolicy is what the settings say about substituters. Attempts, time-outs,
@@ -113,7 +115,7 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation, settings
 		if err != nil {
 			return messages.Recipe{}, err
 		}
-		r.PreferLocal, r.OnlyBuilt = options.PreferLocalBuild, !options.AllowSubstitutes
+		r.PreferLocal, r.OnlyBuilt, r.Nests = options.PreferLocalBuild, !options.AllowSubstitutes, wantsNest(drv, options)
 		if r.Elsewhere, err = d.elsewhere(p, drv, options.RequiredSystemFeatures, settings); err != nil {
 			return messages.Recipe{}, err
 		}

@@ -194,12 +194,13 @@ func (b *builders) reason(at messages.Address) error {
 		return fmt.Errorf("%s waits for a machine, and was never read", at)
 	}
 	e := b.elsewhere(d)
-	held := w.view.held(false)
-	free := held < w.Slots || w.Slots == 0 && d.PreferLocal && held == 0
+	held, limit := w.view.held(false), w.slotLimit()
+	none := limit == 0 || g.rank.Jobs == messages.NoLocalBuilds
+	free := !none && held < limit || none && d.PreferLocal && held == 0
 	if free && !e.NotHere && len(b.asked) == 0 { // who is being asked about may have a slot
-		return fmt.Errorf("%s waits for a machine, and here %d of %d slots are held", at, held, w.Slots)
+		return fmt.Errorf("%s waits for a machine, and here %d of %d slots are held", at, held, limit)
 	}
-	if d.PreferLocal && !e.NotHere && w.Slots > 0 {
+	if d.PreferLocal && !e.NotHere && !none {
 		return nil
 	}
 	for _, m := range e.Machines {

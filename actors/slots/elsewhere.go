@@ -64,12 +64,7 @@ func (s *Slots) letElsewhere(e *entry) []host.Effect {
 	if s.fits(e) && s.free(e) {
 		return s.give(e, holding, messages.Place{})
 	}
-	return s.refuse(e, s.hopeless(e))
-}
-
-func (s *Slots) refuse(e *entry, why string) []host.Effect {
-	s.become(e, ranked)
-	return []host.Effect{host.Send{To: e.goal, Msg: &messages.SlotRefused{Reason: why}}}
+	return s.turnAway(e, s.hopeless(e))
 }
 
 // hopeless is why there will be no slot soon, or "".
@@ -99,6 +94,21 @@ func (s *Slots) release(e *entry, lost string) (out []host.Effect) {
 		out = append(out, s.lose(m, lost)...)
 	}
 	return out
+}
+
+// tellOf is tell for the goal of a message after which it may have to wait.
+func (s *Slots) tellOf(m messages.Message) []host.Effect {
+	var e *entry
+	switch m := m.(type) {
+	case *messages.AcquireSlot:
+		e = s.goals[m.Goal]
+	case *messages.HookReplied:
+		e = s.goals[m.Goal]
+	}
+	if e == nil {
+		return nil
+	}
+	return s.tell(e)
 }
 
 // tell says to a goal that did not get what it wants what it waits for, if that

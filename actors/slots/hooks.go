@@ -66,7 +66,7 @@ func (s *Slots) onReplied(m *messages.HookReplied) []host.Effect {
 		}
 		return s.give(e, away, at)
 	case messages.HookLies:
-		return s.refuse(e, m.Reason)
+		return s.turnAway(e, m.Reason)
 	case messages.HookPostpones:
 		return s.postpone(e)
 	}

@@ -75,7 +75,7 @@ type client struct {
 type share struct {
 	held    int
 	queues  []*queue // the first is of goals that are built here; the others are not empty
-	granted uint64   // number of the newest grant to it
+	granted uint64   // twice the number of the newest grant to it; odd where it came after one and has had none
 }
 
 func (e *entry) share() *share { return &e.client.shares[e.kind] }
@@ -110,43 +110,62 @@ func (s *Slots) String() string {
 }
 
 // Step implements [host.Machine].
-func (s *Slots) Step(m messages.Message) []host.Effect {
+func (s *Slots) Step(m messages.Message) (out []host.Effect) {
+	before := s.limit(messages.BuildJob)
 	switch m := m.(type) {
 	case *messages.RankGoal:
 		s.onRank(m)
+		out = s.refuse(s.goals[m.Goal])
 	case *messages.AcquireSlot:
-		if s.none(s.entry(m.Goal), m.Kind) && !m.PreferLocal && !m.Elsewhere.Any() {
-			return []host.Effect{host.Send{To: m.Goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
-		}
 		s.onAcquire(m)
-		return append(s.grant(), s.tell(s.goals[m.Goal])...)
+		out = s.refuse(s.goals[m.Goal])
 	case *messages.ReleaseSlot:
 		if e := s.goals[m.Goal]; e != nil {
-			return append(s.release(e, m.Lost), s.grant()...)
+			out = s.release(e, m.Lost)
 		}
 	case *messages.MachineAnswered:
-		return append(s.onAnswered(m), s.grant()...)
+		out = s.onAnswered(m)
 	case *messages.HookReplied:
-		out := append(s.onReplied(m), s.grant()...)
-		if e := s.goals[m.Goal]; e != nil {
-			out = append(out, s.tell(e)...)
-		}
-		return out
+		out = s.onReplied(m)
 	case *messages.TimerFired:
-		return append(s.onTimer(m), s.grant()...)
+		out = s.onTimer(m)
 	case *messages.ForgetGoal:
 		if e := s.goals[m.Goal]; e != nil {
-			out := s.release(e, "")
+			out = s.release(e, "")
 			s.leave(e)
 			s.wish(e, -1)
 			delete(s.goals, m.Goal)
 			s.forget()
-			return append(out, s.grant()...)
 		}
 	default:
 		panic(fmt.Sprintf("%v: unexpected %v", s, m))
 	}
-	return s.grant()
+	if before > 0 && s.limit(messages.BuildJob) == 0 { // whoever wanted more is gone
+		out = append(out, s.refuseAll()...)
+	}
+	return append(append(out, s.grant()...), s.tellOf(m)...)
+}
+
+// refuse tells one that waits and will never get a slot.
+func (s *Slots) refuse(e *entry) []host.Effect {
+	if e.state != queued || !s.none(e, e.kind) || e.local || e.elsewhere.Any() {
+		return nil
+	}
+	return s.turnAway(e, noSlots)
+}
+
+func (s *Slots) turnAway(e *entry, why string) []host.Effect {
+	s.become(e, ranked)
+	return []host.Effect{host.Send{To: e.goal, Msg: &messages.SlotRefused{Reason: why}}}
+}
+
+func (s *Slots) refuseAll() (out []host.Effect) {
+	for _, c := range s.order {
+		for _, e := range slices.Clone(c.shares[messages.BuildJob].queues[0].list) {
+			out = append(out, s.refuse(e)...)
+		}
+	}
+	return out
 }
 
 // noSlots is worded as Nix words it, for programs that look for it.
@@ -158,24 +177,33 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 	if was == queued { // it leaves its old client's queue before it changes
 		s.become(e, ranked)
 	}
-	if was.held() {
-		e.share().held--
-	}
+	s.count(e, -1)
 	s.leave(e)
 	s.wish(e, -1)
 	e.rank = *m
 	s.wish(e, 1)
 	s.join(e, m.Client)
-	switch {
-	case was == queued:
+	s.count(e, 1)
+	if was == queued {
 		s.become(e, queued)
-	case was.held():
-		e.share().held++
 	}
 }
 
-// held reports whether it counts for the client's share.
-func (s state) held() bool { return s == willing || s == holding || s == away }
+// count counts a slot that is held, or no more, unless it is lent: then what its
+// builder waits for has its place. That one takes it back at once when it goes on,
+// and nobody else is granted one until there are as few again as there may be.
+func (s *Slots) count(e *entry, by int) {
+	if e.rank.Lends {
+		return
+	}
+	switch e.state {
+	case willing, holding:
+		s.held[e.kind] += by
+		e.share().held += by
+	case away: // of no slot of ours, but of the client's share
+		e.share().held += by
+	}
+}
 
 func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 	e := s.entry(m.Goal)
@@ -201,12 +229,16 @@ func (s *Slots) entry(goal messages.Address) *entry {
 	return e
 }
 
+// join gives a goal to its client. One that comes anew stands behind all but the one
+// that was granted a slot last: else many that come one after the other would keep
+// the others waiting for ever.
 func (s *Slots) join(e *entry, name messages.Address) {
 	c := s.clients[name]
 	if c == nil {
 		c = &client{name: name}
 		for k := range c.shares {
 			c.shares[k].queues = []*queue{{policy: s.policies[k]}}
+			c.shares[k].granted = max(1, 2*s.grants) - 1
 		}
 		s.clients[name] = c
 		s.order = append(s.order, c)
@@ -228,32 +260,24 @@ func (s *Slots) leave(e *entry) {
 // become is the only assignment to an entry's state; the queues and counts
 // follow from it.
 func (s *Slots) become(e *entry, next state) {
+	s.count(e, -1)
+	s.hooks.count(e.state, -1)
 	switch e.state {
 	case queued:
 		heap.Remove(e.queue, e.index)
 		e.share().tidy(e.queue)
-	case willing, holding:
-		s.held[e.kind]--
 	case away:
 		e.machine.take(-1)
 	}
-	if e.state.held() {
-		e.share().held--
-	}
-	s.hooks.count(e.state, -1)
 	e.state = next
 	switch next {
 	case queued:
 		e.queue = e.share().queueOf(s.places(e), s.wanted)
 		heap.Push(e.queue, e)
-	case willing, holding:
-		s.held[e.kind]++
 	case away:
 		e.machine.take(1)
 	}
-	if next.held() {
-		e.share().held++
-	}
+	s.count(e, 1)
 	s.hooks.count(next, 1)
 }
 
@@ -306,7 +330,7 @@ func (s *Slots) let(e *entry) []host.Effect {
 func (s *Slots) give(e *entry, as state, at messages.Place) []host.Effect {
 	s.become(e, as)
 	s.grants++
-	e.share().granted = s.grants
+	e.share().granted = 2 * s.grants
 	return []host.Effect{host.Send{To: e.goal, Msg: &messages.SlotFree{Place: at}}}
 }
 

@@ -11,6 +11,7 @@ const table = `
 it is         message          next     effects
 ------------  ---------------  -------  --------------------------------------------------------------
 unknown…away  RankGoal         same     (the rank is replaced)
+queued        RankGoal         ranked   SlotRefused: its client wants nothing built here
 unknown       AcquireSlot      queued   as one of nobody's, until its rank comes
 ranked        AcquireSlot      queued   SlotFree to whoever is best, while any is free
 ranked        AcquireSlot      ranked   SlotRefused: there is no slot, nor will be; no machine can be reached
@@ -34,7 +35,7 @@ asking        ReleaseSlot      ranked   hooks: DropHook
 willing       ReleaseSlot      ranked   the same, SlotFree to whoever is best
 away          ReleaseSlot      ranked   as holding; hooks: DropHook; clock: StartTimer, if the machine was lost
 away          MachineAnswered  away     its machine goes up
-ranked…away   ForgetGoal       unknown  as ReleaseSlot
+ranked…away   ForgetGoal       unknown  as ReleaseSlot; or SlotRefused to all: it had wished for slots
 down          TimerFired       trying   the machine gets one build
 up            TimerFired       up       (it was reached meanwhile)
 postponed     TimerFired       queued   hooks are asked again
