@@ -58,19 +58,22 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 			c.came[m.Client] = c.grants
 		}
 	case *messages.AcquireSlot:
-		c.queued[m.Goal] = true
+		c.queued[m.Goal] = !m.Elsewhere.Any() // else it may have to wait for something else
 	case *messages.ReleaseSlot:
 		delete(c.queued, m.Goal)
 	case *messages.ForgetGoal:
 		delete(c.queued, m.Goal)
 	}
 	for _, e := range s.Effects {
-		if _, grant := sent[*messages.SlotFree](e); grant {
+		if grant, ok := sent[*messages.SlotFree](e); ok {
 			to := e.(host.Send).To
-			if !c.queued[to] {
+			if _, wants := c.queued[to]; !wants {
 				return fmt.Errorf("%s is granted a slot and does not want one", to)
 			}
 			delete(c.queued, to)
+			if !grant.Place.Here() {
+				continue
+			}
 			if err := c.granted(w, to); err != nil {
 				return err
 			}
@@ -109,9 +112,9 @@ func (c *starvationChecker) granted(w *World, to messages.Address) error {
 // winner's.
 func (c *starvationChecker) waiting(w *World, winner messages.RankGoal, fetch bool) map[messages.Address]bool {
 	clients := map[messages.Address]bool{}
-	for at := range c.queued {
+	for at, here := range c.queued {
 		r := w.view.ranked[at]
-		if at.IsFetch() == fetch && r.Client != winner.Client && r.Urgency >= winner.Urgency && r.Jobs != messages.NoLocalBuilds {
+		if here && at.IsFetch() == fetch && r.Client != winner.Client && r.Urgency >= winner.Urgency && r.Jobs != messages.NoLocalBuilds {
 			clients[r.Client] = true
 		}
 	}

@@ -21,7 +21,7 @@ type view struct {
 	goals    map[messages.Address]*goalView
 	living   []*goalView // the same
 	byKey    map[messages.GoalKey]messages.Address
-	slots    map[messages.Address]bool              // held
+	slots    map[messages.Address]messages.Place    // held, and where
 	lent     map[messages.Address]int               // goal to uid
 	ranked   map[messages.Address]messages.RankGoal // goals that slots knows, whether they are there still or not
 	alive    map[messages.Address]bool              // actors that were spawned
@@ -61,7 +61,7 @@ func newView() *view {
 // crash forgets everything but which numbers were used.
 func (v *view) crash() {
 	v.requests, v.goals = map[uint64]*request{}, map[messages.Address]*goalView{}
-	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]bool{}
+	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]messages.Place{}
 	v.lent, v.living = map[messages.Address]int{}, nil
 	v.ranked = map[messages.Address]messages.RankGoal{}
 	v.alive, v.failed = map[messages.Address]bool{}, map[messages.Address]bool{}

@@ -51,7 +51,7 @@ func nixMachine(t *testing.T) (dir storepath.Dir, env []string) {
 		"NIX_LOG_DIR=" + at + "/log", "NIX_CONF_DIR=" + at, "TMPDIR=" + at, "PATH=" + os.Getenv("PATH")}
 }
 
-func open(t *testing.T, url string, s Settings) *Store {
+func opened(t *testing.T, url string, s Settings) *Store {
 	t.Helper()
 	store, err := Open(url, s)
 	if err != nil {
@@ -70,7 +70,7 @@ func TestOverSSH(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	dir, env := nixMachine(t)
 	machine := sshdtest.Start(t, env...)
-	store := open(t, machine.URL("ssh-ng", "max-connections=2&compress=true"), Settings{Dir: dir})
+	store := opened(t, machine.URL("ssh-ng", "max-connections=2&compress=true"), Settings{Dir: dir})
 	if want := fmt.Sprintf("ssh-ng://root@127.0.0.1:%d", machine.Port); store.String() != want {
 		t.Errorf("it is called %s, want %s", store, want)
 	}
@@ -105,7 +105,7 @@ func TestVersions(t *testing.T) {
 				t.Setenv(name, value)
 			}
 			var said []string
-			store := open(t, "ssh-ng://localhost", Settings{Dir: dir, newest: workerproto.MakeVersion(1, minor),
+			store := opened(t, "ssh-ng://localhost", Settings{Dir: dir, newest: workerproto.MakeVersion(1, minor),
 				Options: &workerproto.SetOptions{BuildCores: 1, MaxBuildJobs: 1}, Say: func(line string) { said = append(said, line) }})
 			if err := store.Do(t.Context(), (&conversation{t: t, dir: dir}).all); err != nil {
 				t.Fatalf("%v; said %q", err, said)
@@ -272,7 +272,7 @@ func TestUnreachable(t *testing.T) {
 		fmt.Sprintf("ssh-ng://root@127.0.0.1:%d?ssh-key=%s&base64-ssh-public-host-key=%s", machine.Port, "/nothing", machine.HostKey): "Permission denied",
 		"unix:///nothing/socket": "connect to the daemon at '/nothing/socket': nobody listens there",
 	} {
-		store := open(t, url, Settings{Dir: "/nix/store"})
+		store := opened(t, url, Settings{Dir: "/nix/store"})
 		_, err := store.Acquire(t.Context())
 		if err == nil || !IsLost(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", url, err, want)

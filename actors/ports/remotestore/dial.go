@@ -1,6 +1,7 @@
 package remotestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,11 @@ func DialSocket(ctx context.Context, socket string, dir storepath.Dir, oldest wo
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// defaultSocket is where Nix looks for the daemon of this machine.
+func defaultSocket() string {
+	return cmp.Or(os.Getenv("NIX_DAEMON_SOCKET_PATH"), filepath.Join(cmp.Or(os.Getenv("NIX_STATE_DIR"), "/nix/var/nix"), "daemon-socket", "socket"))
 }
 
 // connect dials, also where the name is longer than a socket's address may be.

@@ -20,7 +20,7 @@ import (
 // Settings of connections, beside those of a store's URL.
 type Settings struct {
 	Dir            storepath.Dir
-	Socket         string                  // of the store "daemon"
+	Socket         string                  // of the store "daemon"; "" is Nix's
 	ConnectTimeout time.Duration           // until a store has answered; 0 waits for ever
 	Options        *workerproto.SetOptions // said at the beginning of each connection; nil says nothing
 	Interactive    bool                    // ssh may ask who sits at the terminal
@@ -49,12 +49,17 @@ var oldest = workerproto.MakeVersion(1, 19)
 // Open makes a store of a URL of the schemes daemon, unix and ssh-ng, without
 // connecting to it.
 func Open(text string, s Settings) (*Store, error) {
+	store, err := open(text, s)
+	if err == nil && store.Config.Scheme == "ssh" {
+		return nil, fmt.Errorf("open store '%s': it speaks another protocol", store)
+	}
+	return store, err
+}
+
+func open(text string, s Settings) (*Store, error) {
 	config, err := ParseURL(text)
 	if err != nil {
 		return nil, err
-	}
-	if config.Scheme == "ssh" {
-		return nil, fmt.Errorf("open store '%s': it speaks another protocol", config)
 	}
 	if config.StoreDir != "" {
 		s.Dir = config.StoreDir
@@ -176,7 +181,7 @@ func (s *Store) dial(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.settings.Options != nil {
+	if s.settings.Options != nil && s.Config.Scheme != "ssh" {
 		if _, err := Tell[*workerproto.Nothing](ctx, c, s.settings.Options); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
@@ -188,7 +193,7 @@ func (s *Store) reach(ctx context.Context) (*Conn, error) {
 	if !s.Config.overSSH() {
 		socket := s.Config.Socket
 		if s.Config.Scheme == "daemon" {
-			socket = s.settings.Socket
+			socket = cmp.Or(s.settings.Socket, defaultSocket())
 		}
 		c, err := DialSocket(ctx, socket, s.settings.Dir, oldest)
 		if errors.Is(err, ErrNobody) {
@@ -196,12 +201,18 @@ func (s *Store) reach(ctx context.Context) (*Conn, error) {
 		}
 		return c, err
 	}
-	p, err := s.Config.launch(ctx, s.settings, s.Config.daemonCommand())
+	command, greet := s.Config.daemonCommand(), func(c *Conn) error {
+		return c.greet(s.settings.Dir, oldest, cmp.Or(s.settings.newest, workerproto.Newest))
+	}
+	if s.Config.Scheme == "ssh" {
+		command, greet = s.Config.serveCommand(), func(c *Conn) error { return c.greetServe(s.settings.Dir) }
+	}
+	p, err := s.Config.launch(ctx, s.settings, command)
 	if err != nil {
 		return nil, err
 	}
 	c := newConn(s.shown(), p)
-	if err := c.interruptible(ctx, func() error { return c.greet(s.settings.Dir, oldest, cmp.Or(s.settings.newest, workerproto.Newest)) }); err != nil {
+	if err := c.interruptible(ctx, func() error { return greet(c) }); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
