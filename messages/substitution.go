@@ -68,8 +68,9 @@ type RealisationsFound struct {
 // observers come meanwhile ([PathProgress]). Answered by [PathFetched] or
 // [FetchFailed], unless [KillFetch] comes first.
 type FetchPath struct {
-	From Address
-	Path storepath.Path
+	From   Address
+	Path   storepath.Path
+	Limits Limits `json:",omitzero"` // of a program that fetches
 }
 
 // PathFetched says that the path is valid.

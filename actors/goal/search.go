@@ -169,7 +169,7 @@ func (g *Substitution) stepTry(m messages.Message) []host.Effect {
 		case m.Valid[0]:
 			return g.report(messages.Result{Status: messages.AlreadyValid}, m.Provisional)
 		}
-		return append(g.enter(fetching), host.Send{To: messages.Caches, Msg: &messages.FetchPath{From: g.self, Path: g.target.Path}})
+		return append(g.enter(fetching), host.Send{To: messages.Caches, Msg: &messages.FetchPath{From: g.self, Path: g.target.Path, Limits: g.terms.Limits}})
 	}
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
 }
