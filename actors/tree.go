@@ -16,16 +16,15 @@ import (
 type Settings struct {
 	Machines machines.Settings
 	// Make makes machines instead of Machines; nil in all but tests, which let one fail.
-	Make     func(host.Kind, messages.Address) host.Machine
-	Services ports.Services
-	// UserAgent is what substituters are told, and AnswersDir where it is remembered
-	// what they say.
-	UserAgent, AnswersDir string
-	Observe               func(messages.Message) // hears GoalChanged, GoalLine and GoalEnded; nil is nobody
-	Sessions              *sessions.Settings     // nil: there are no clients of a daemon
-	Journal               host.Journal           // nil: none
-	Logger                zerolog.Logger
-	Fatal                 func(actor messages.Address, reason string)
+	Make      func(host.Kind, messages.Address) host.Machine
+	Services  ports.Services
+	UserAgent string                 // what substituters are told
+	Memory    caches.Memory          // of what they say
+	Observe   func(messages.Message) // hears GoalChanged, GoalLine and GoalEnded; nil is nobody
+	Sessions  *sessions.Settings     // nil: there are no clients of a daemon
+	Journal   host.Journal           // nil: none
+	Logger    zerolog.Logger
+	Fatal     func(actor messages.Address, reason string)
 }
 
 // Tree is a running tree of actors.
@@ -54,7 +53,7 @@ func Start(s Settings) *Tree {
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
 	users := ports.NewUsers(rt, s.Services)
 	builds := ports.NewBuilds(rt, s.Services)
-	t.subs = caches.NewSubstituters(s.Services, s.UserAgent, s.AnswersDir)
+	t.subs = caches.NewSubstituters(s.Services, s.UserAgent, s.Memory)
 	fetches := caches.New(rt, s.Services, t.subs)
 	space := ports.NewSpace(s.Services)
 	t.closers = []func(){space.Close, clock.Close, fetches.Close, t.subs.Close, locks.Close, builds.Close, users.Close}
@@ -70,6 +69,7 @@ func Start(s Settings) *Tree {
 		shown := sessions.NewProgress(builds)
 		t.Sessions = sessions.New(rt, s.Services, t.subs, *s.Sessions, shown, t.Clients.Number)
 		rt.SpawnPort(messages.Sessions, t.Sessions.Handle)
+		builds.ServeNests(t.Sessions.ServeNest)
 		hear = both(hear, shown.Hear)
 	}
 	rt.SpawnPort(messages.Progress, t.observer(hear))

@@ -14,6 +14,9 @@ type RealiseTargets struct {
 	KeepGoing bool
 	Urgency   int   // larger goes first; 0 is the ordinary
 	Terms     Terms `json:",omitzero"`
+	// Within is the goal whose builder asks, if one does: the request is made on
+	// that goal's terms, counts as something that it waits for, and ends with it.
+	Within Address `json:",omitempty"`
 }
 
 // Terms are on what conditions a client wants its builds made. A build that

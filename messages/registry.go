@@ -17,7 +17,7 @@ var all = []Message{
 	&CommitPaths{}, &PathsCommitted{}, &RecordFailure{},
 	&InspectPaths{}, &PathsInspected{}, &PrepareBuild{}, &BuildPrepared{}, &BuildNotPrepared{}, &FinishBuild{}, &BuildFinished{}, &BuildRejected{},
 	&EndHooks{}, &DiscardBuild{}, &BuildDiscarded{},
-	&LookUpPath{}, &PathFound{}, &PathNotFound{}, &LookUpFailed{}, &FetchPath{}, &PathFetched{}, &FetchFailed{}, &KillFetch{}, &FetchKilled{},
+	&LookUpPath{}, &PathFound{}, &PathNotFound{}, &LookUpFailed{}, &LookUpRealisations{}, &RealisationsFound{}, &FetchPath{}, &PathFetched{}, &FetchFailed{}, &KillFetch{}, &FetchKilled{},
 	&StartChild{}, &KillChild{}, &ChildOutput{}, &EOF{}, &BuilderExited{},
 	&Launch{}, &ProcessStarted{}, &ProcessFailed{}, &ProcessExited{}, &KillProcess{},
 	&StartTimer{}, &CancelTimer{}, &TimerFired{},

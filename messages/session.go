@@ -4,7 +4,13 @@ import "time"
 
 // ClientConnected reports a client that wants a session. From the sessions port
 // to door; answered by one [SessionOpened] or [SessionRefused].
-type ClientConnected struct{ Session Address }
+//
+// Within is the goal whose builder connects, if it is a builder: whatever
+// lets that go on lets in what it asks for, too.
+type ClientConnected struct {
+	Session Address
+	Within  Address `json:",omitempty"`
+}
 
 // SessionOpened says that the session's actor is there.
 type SessionOpened struct{ Session Address }
@@ -22,7 +28,8 @@ type RealiseForClient struct {
 	Request   uint64
 	Targets   []Target
 	KeepGoing bool
-	Terms     Terms `json:",omitzero"`
+	Terms     Terms   `json:",omitzero"`
+	Within    Address `json:",omitempty"` // as in [RealiseTargets]
 }
 
 // ClientAnswered ends [RealiseForClient]: one result a target, in the order

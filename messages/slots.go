@@ -15,13 +15,17 @@ const (
 func (k SlotKind) String() string { return [...]string{"build", "substitution"}[k] }
 
 // RankGoal tells the slots how urgent a goal is. From worker to slots, when a
-// goal appears and when its rank rises. Ended by [ForgetGoal].
+// goal appears, when its rank rises, and when it begins or ceases to lend its
+// slot. Ended by [ForgetGoal].
 type RankGoal struct {
 	Goal      Address
 	Client    Address // the first client that wanted it: shares are counted by client
 	Urgency   int
 	Jobs      int           `json:",omitempty"` // as in [Terms]: the most that anybody wants for it
 	Remaining time.Duration // longest path from here to a top goal, own build excluded
+	// Lends says that the goal's builder waits for what it has asked for: its slot
+	// does not count meanwhile.
+	Lends bool `json:",omitempty"`
 }
 
 // ForgetGoal ends a goal's rank, and gives back a slot that it may hold.

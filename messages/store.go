@@ -51,6 +51,8 @@ type Recipe struct {
 	Resolve bool `json:",omitempty"`
 	// Dynamic are inputs that are outputs of outputs.
 	Dynamic []DynamicInput `json:",omitempty"`
+	// Nests says that the builder may ask for other builds.
+	Nests bool `json:",omitempty"`
 	// Locks are what is locked in the place of outputs without paths.
 	Locks []storepath.Path `json:",omitempty"`
 }

@@ -5,7 +5,12 @@ import "fmt"
 // AcquireBuildUser asks for a build user. From goal to build-users; answered by
 // [BuildUserGranted] or [BuildUserRefused], unless [ReleaseBuildUser] comes
 // first.
-type AcquireBuildUser struct{ Goal Address }
+type AcquireBuildUser struct {
+	Goal Address
+	// Nests says that the builder may want others to be built while it runs: one
+	// user at least is left to those.
+	Nests bool `json:",omitempty"`
+}
 
 // BuildUserGranted lends a user in whose name nothing runs.
 type BuildUserGranted struct{ User BuildUser }

@@ -15,19 +15,28 @@ import (
 // A goal for whom no user is free waits in line; one that finds every user in
 // use elsewhere or broken is refused. The line is bounded by the build slots.
 //
+// A goal whose builder may want others to be built gets no user that would be the
+// last: else all users could be held by builders that wait for builders.
+//
 // With a single shared user (a service without privileges) every goal is
 // granted that user at once.
 type Pool struct {
 	shared *messages.BuildUser
 	why    string // why there are no users, if there are none
 	users  []*user
-	line   []messages.Address
+	line   []asking
+}
+
+// asking is a goal in line.
+type asking struct {
+	goal  messages.Address
+	nests bool
 }
 
 type user struct {
 	messages.BuildUser
-	state state
-	goal  messages.Address // claiming, lent: whose it is; "" if withdrawn
+	state  state
+	asking // claiming, lent: whose it is; the goal is "" if that withdrew
 }
 
 type state uint8
@@ -73,11 +82,11 @@ func (p *Pool) Step(m messages.Message) []host.Effect {
 		return p.onClaimed(p.find(m.UID, claiming))
 	case *messages.UserTaken:
 		u := p.find(m.UID, claiming)
-		goal := u.goal
-		p.become(u, taken, "")
-		return p.retry(goal)
+		who := u.asking
+		p.become(u, taken, asking{})
+		return p.retry(who)
 	case *messages.UserCleaned:
-		p.become(p.find(m.UID, cleaning), free, "")
+		p.become(p.find(m.UID, cleaning), free, asking{})
 		return p.serve()
 	case *messages.UserFailed:
 		return p.onFailed(m)
@@ -90,7 +99,7 @@ func (p *Pool) onAcquire(m *messages.AcquireBuildUser) []host.Effect {
 		return []host.Effect{host.Send{To: m.Goal, Msg: &messages.BuildUserGranted{User: *p.shared}}}
 	}
 	p.retakeIfIdle()
-	p.line = append(p.line, m.Goal)
+	p.line = append(p.line, asking{m.Goal, m.Nests})
 	return p.serve()
 }
 
@@ -99,13 +108,13 @@ func (p *Pool) onAcquire(m *messages.AcquireBuildUser) []host.Effect {
 func (p *Pool) retakeIfIdle() {
 	for _, u := range p.users {
 		if u.state == taken {
-			p.become(u, free, "")
+			p.become(u, free, asking{})
 		}
 	}
 }
 
 func (p *Pool) onRelease(m *messages.ReleaseBuildUser) []host.Effect {
-	if i := slices.Index(p.line, m.Goal); i >= 0 {
+	if i := slices.IndexFunc(p.line, func(a asking) bool { return a.goal == m.Goal }); i >= 0 {
 		p.line = slices.Delete(p.line, i, i+1)
 		return nil
 	}
@@ -122,7 +131,7 @@ func (p *Pool) onRelease(m *messages.ReleaseBuildUser) []host.Effect {
 }
 
 func (p *Pool) clean(u *user, dirty bool) []host.Effect {
-	p.become(u, cleaning, "")
+	p.become(u, cleaning, asking{})
 	return []host.Effect{host.Send{To: messages.Users, Msg: &messages.CleanUser{User: u.BuildUser, Dirty: dirty}}}
 }
 
@@ -130,7 +139,7 @@ func (p *Pool) onClaimed(u *user) []host.Effect {
 	if u.goal == "" { // nothing has run under it
 		return p.clean(u, false)
 	}
-	p.become(u, lent, u.goal)
+	p.become(u, lent, u.asking)
 	return []host.Effect{host.Send{To: u.goal, Msg: &messages.BuildUserGranted{User: u.BuildUser}}}
 }
 
@@ -138,11 +147,11 @@ func (p *Pool) onFailed(m *messages.UserFailed) []host.Effect {
 	i := slices.IndexFunc(p.users, func(u *user) bool { return u.UID == m.UID })
 	u := p.users[i]
 	if u.state == cleaning {
-		p.become(u, broken, "")
+		p.become(u, broken, asking{})
 		return p.serve()
 	}
 	goal := u.goal
-	p.become(u, free, "")
+	p.become(u, free, asking{})
 	if goal == "" {
 		return p.serve()
 	}
@@ -151,9 +160,9 @@ func (p *Pool) onFailed(m *messages.UserFailed) []host.Effect {
 }
 
 // retry puts a goal back at the head of the line.
-func (p *Pool) retry(goal messages.Address) []host.Effect {
-	if goal != "" {
-		p.line = slices.Insert(p.line, 0, goal)
+func (p *Pool) retry(who asking) []host.Effect {
+	if who.goal != "" {
+		p.line = slices.Insert(p.line, 0, who)
 	}
 	return p.serve()
 }
@@ -161,32 +170,58 @@ func (p *Pool) retry(goal messages.Address) []host.Effect {
 // serve gives free users to those in line, and refuses the line when no user
 // will ever come back to this pool.
 func (p *Pool) serve() (out []host.Effect) {
-	for len(p.line) > 0 {
+	for {
+		next := slices.IndexFunc(p.line, func(a asking) bool { return !a.nests || p.nesting() < p.usable()-1 })
 		i := slices.IndexFunc(p.users, func(u *user) bool { return u.state == free })
-		if i < 0 {
+		if i < 0 || next < 0 {
 			break
 		}
-		p.become(p.users[i], claiming, p.line[0])
-		p.line = p.line[1:]
+		p.become(p.users[i], claiming, p.line[next])
+		p.line = slices.Delete(p.line, next, next+1)
 		out = append(out, host.Send{To: messages.Users, Msg: &messages.ClaimUser{User: p.users[i].BuildUser}})
 	}
-	if p.hopeless() {
-		for _, goal := range p.line {
-			out = append(out, host.Send{To: goal, Msg: &messages.BuildUserRefused{Reason: p.reason()}})
+	return append(out, p.refuse()...)
+}
+
+// refuse tells those in line who will get no user, whatever this pool does.
+func (p *Pool) refuse() (out []host.Effect) {
+	usable := p.usable()
+	p.line = slices.DeleteFunc(p.line, func(a asking) bool {
+		hopeless := usable == 0 || a.nests && usable == 1
+		if hopeless {
+			out = append(out, host.Send{To: a.goal, Msg: &messages.BuildUserRefused{Reason: p.reason(usable)}})
 		}
-		p.line = nil
-	}
+		return hopeless
+	})
 	return out
 }
 
-// hopeless says that no user is free, nor will be by what this pool does.
-func (p *Pool) hopeless() bool {
-	return !slices.ContainsFunc(p.users, func(u *user) bool { return u.state != taken && u.state != broken })
+// usable counts the users that are free or will be.
+func (p *Pool) usable() (n int) {
+	for _, u := range p.users {
+		if u.state != taken && u.state != broken {
+			n++
+		}
+	}
+	return n
 }
 
-func (p *Pool) reason() string {
-	if len(p.users) == 0 {
+// nesting counts those that are lent to builders that may want others.
+func (p *Pool) nesting() (n int) {
+	for _, u := range p.users {
+		if u.nests {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *Pool) reason(usable int) string {
+	switch {
+	case len(p.users) == 0:
 		return p.why
+	case usable > 0:
+		return "a build that may ask for others needs a second build user for those, and there is only one"
 	}
 	return "all build users are currently in use; consider creating additional users and adding them to the build users group"
 }
@@ -201,4 +236,4 @@ func (p *Pool) find(uid int, want state) *user {
 }
 
 // become is the only assignment to a user's state.
-func (p *Pool) become(u *user, next state, goal messages.Address) { u.state, u.goal = next, goal }
+func (p *Pool) become(u *user, next state, who asking) { u.state, u.asking = next, who }

@@ -32,6 +32,9 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 	case *messages.SlotFree:
 		g.expect(m, slotAgain)
 		return append(g.enter(recheck), g.query(g.outputPaths()))
+	case *messages.SlotRefused: // there was one only for somebody who is gone
+		g.expect(m, slotAgain)
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Reason)})
 	case *messages.PathsQueried:
 		g.expect(m, recheck)
 		return g.onRechecked(m)
@@ -60,7 +63,7 @@ func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
 	if end, ended := g.ended(m.Failed); ended {
 		return g.report(end, m.Provisional)
 	}
-	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self}})
+	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self, Nests: g.recipe.Nests}})
 }
 
 func (g *Derivation) onPrepared(m *messages.BuildPrepared) []host.Effect {

@@ -25,11 +25,13 @@ type Derivation struct {
 	state     state
 	log       string // where the build's log is
 
-	there       []bool            // which outputs with known paths and, after them, sources are valid
-	realised    []messages.Output // where the others lie, as far as they do
-	tried       []bool            // outputs that were to be fetched
-	lost        messages.Result   // of the first fetch that failed; OK where none did
-	provisional []storepath.Path  // what was valid and is not on disk yet
+	there       []bool                     // which outputs with known paths and, after them, sources are valid
+	realised    []messages.Output          // where the others lie, as far as they do
+	tried       []bool                     // outputs that were to be fetched
+	found       messages.RealisationsFound // where outputs without a path lie, as substituters say
+	fetched     []bool                     // which of these are there
+	lost        messages.Result            // of the first fetch that failed; OK where none did
+	provisional []storepath.Path           // what was valid and is not on disk yet
 
 	wrong    []storepath.Path      // valid outputs whose contents are not what is recorded
 	inputs   []storepath.Path      // outputs of finished waitees, and sources
@@ -55,11 +57,12 @@ const (
 	loadDerivation           // it was fetched and is being read
 	haveDerivation           // which outputs are valid is being asked
 	inspecting               // whether what is there is right is being looked at
+	seekRealisations         // where outputs without a path lie is being asked of substituters
 	trySubstitutes           // outputs that are not valid are awaited, as far as they are wanted
 	outputsSubstituted       // not all can be substituted; inputs are awaited
 	resolving                // all inputs are valid; the derivation without them is being made
 	resolved                 // that one is awaited
-	recording                // that its outputs are this one's is being noted
+	recording                // that its outputs are this one's, or what was fetched, is being noted
 	inputsRealised           // all inputs are valid; a slot is awaited
 	tryToBuild               // has a slot; the locks are being taken
 	lockedElsewhere          // has no slot; another owner has a lock
@@ -75,7 +78,7 @@ const (
 )
 
 var stateNames = [...]string{
-	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "trySubstitutes", "outputsSubstituted",
+	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "seekRealisations", "trySubstitutes", "outputsSubstituted",
 	"resolving", "resolved", "recording", "inputsRealised", "tryToBuild", "lockedElsewhere",
 	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
 }
@@ -145,6 +148,9 @@ func (g *Derivation) onWiden(m *messages.WidenGoal) []host.Effect {
 // finish gives everything back and reports the result.
 func (g *Derivation) finish(r messages.Result) []host.Effect {
 	out := []host.Effect{host.Send{To: messages.Worker, Msg: &messages.DropWaitees{From: g.self}}}
+	if g.state == seekRealisations {
+		out = append(out, host.Send{To: messages.Caches, Msg: &messages.KillFetch{Goal: g.self}})
+	}
 	out = append(out, g.giveBack()...)
 	return append(out, g.become(done, r)...)
 }
@@ -202,6 +208,8 @@ func (g *Derivation) wait() messages.Wait {
 	switch g.state {
 	case resolved:
 		return messages.Wait{For: messages.Inputs, Detail: "the resolved derivation"}
+	case seekRealisations:
+		return messages.Wait{For: messages.Substituter}
 	case getDerivation, trySubstitutes, outputsSubstituted:
 		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
 	case inputsRealised, slotAgain:

@@ -32,6 +32,9 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 	case *messages.PathsInspected:
 		g.expect(m, inspecting)
 		return g.onInspected(m)
+	case *messages.RealisationsFound:
+		g.expect(m, seekRealisations)
+		return g.onSought(m)
 	case *messages.WaiteeDone:
 		g.expect(m, getDerivation, trySubstitutes, outputsSubstituted, resolved)
 		switch g.state {

@@ -33,12 +33,15 @@ func (g *Derivation) read() host.Effect {
 
 // maySubstitute reports whether outputs may be fetched.
 func (g *Derivation) maySubstitute() bool {
-	return g.target.Mode != messages.Repair && !g.recipe.Unknown && !g.terms.NoSubstitutes && (!g.recipe.OnlyBuilt || g.terms.AnySubstitutes)
+	return g.target.Mode != messages.Repair && !g.terms.NoSubstitutes && (!g.recipe.OnlyBuilt || g.terms.AnySubstitutes)
 }
 
 // substitute tries to fetch the wanted outputs that are not valid, those that were
 // not tried before.
 func (g *Derivation) substitute() []host.Effect {
+	if g.recipe.Unknown {
+		return g.seek()
+	}
 	var waitees []messages.Target
 	for i, o := range g.known() {
 		if g.there[i] || g.tried[i] || !g.target.Wants(o.Name) || !g.maySubstitute() {
@@ -57,16 +60,24 @@ func (g *Derivation) substitute() []host.Effect {
 // onSubstituted notes how the fetch of an output ended. More outputs may be wanted
 // by now.
 func (g *Derivation) onSubstituted(m *messages.WaiteeDone) []host.Effect {
+	if g.recipe.Unknown {
+		return g.onFetched(m)
+	}
 	g.waitees--
 	i := slices.IndexFunc(g.recipe.Outputs, func(o messages.Output) bool { return o.Path == m.Waitee.Path })
 	g.there[i] = m.Result.Status.OK()
-	if m.Result.Flaw&messages.SubstituterFailed != 0 && g.lost.Status.OK() {
-		g.lost = m.Result
-	}
+	g.lose(m.Result)
 	if g.waitees > 0 {
 		return nil
 	}
 	return g.substitute()
+}
+
+// lose notes the first fetch that a substituter let fail.
+func (g *Derivation) lose(r messages.Result) {
+	if r.Flaw&messages.SubstituterFailed != 0 && g.lost.Status.OK() {
+		g.lost = r
+	}
 }
 
 // onAllTried ends the goal if all is there, or else goes on to build. What a

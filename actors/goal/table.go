@@ -24,11 +24,19 @@ loadDerivation                 DerivationUnreadable  done                worker:
 loadDerivation                 DerivationMissing     done                worker: GoalFinished
 haveDerivation                 PathsQueried          done                worker: GoalFinished (valid, or known to fail)
 haveDerivation                 PathsQueried          trySubstitutes      worker: AwaitGoals (outputs that are not valid)
+haveDerivation                 PathsQueried          seekRealisations    caches: LookUpRealisations (outputs without a path)
 haveDerivation                 PathsQueried          outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
 haveDerivation                 PathsQueried          inspecting          builds: InspectPaths (to repair what is there)
 inspecting                     PathsInspected        done                worker: GoalFinished (all is right, or cannot be looked at)
 inspecting                     PathsInspected        outputsSubstituted  worker: AwaitGoals (to build what is not)
+seekRealisations               RealisationsFound     trySubstitutes      worker: AwaitGoals (what lies there)
+seekRealisations               RealisationsFound     seekRealisations    caches: LookUpRealisations (more is wanted by now)
+seekRealisations               RealisationsFound     outputsSubstituted  worker: AwaitGoals (nobody knows; inputs that may not be valid)
+seekRealisations               RealisationsFound     inputsRealised      slots: AcquireSlot (there are no inputs to wait for)
+seekRealisations               RealisationsFound     done                worker: GoalFinished (no fallback)
 trySubstitutes                 WaiteeDone            trySubstitutes
+trySubstitutes                 WaiteeDone            recording           database: RecordRealisations (of what was found)
+trySubstitutes                 WaiteeDone            seekRealisations    caches: LookUpRealisations (nothing was fetched, and more is wanted by now)
 trySubstitutes                 WaiteeDone            done                worker: GoalFinished (all are valid, or no fallback)
 trySubstitutes                 WaiteeDone            registering         store: RegisterPaths (all are valid, and some not on disk yet)
 trySubstitutes                 WaiteeDone            outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
@@ -42,6 +50,9 @@ resolved                       WaiteeDone            recording           databas
 resolved                       WaiteeDone            registering         store: RegisterPaths (it is impure)
 resolved                       WaiteeDone            done                worker: GoalFinished (it failed)
 recording                      RealisationsRecorded  registering         store: RegisterPaths
+recording                      RealisationsRecorded  seekRealisations    caches: LookUpRealisations (more is wanted by now)
+recording                      RealisationsRecorded  outputsSubstituted  worker: AwaitGoals (not all is there)
+recording                      RealisationsRecorded  inputsRealised      slots: AcquireSlot (and there are no inputs to wait for)
 recording                      RealisationsRecorded  done                worker: GoalFinished (they could not be noted)
 outputsSubstituted             WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
 inputsRealised                 SlotFree              tryToBuild          path-locks: LockPaths
@@ -53,6 +64,7 @@ lockedElsewhere                LocksBusy             lockedElsewhere     (of ano
 lockedElsewhere                LocksHeld             slotAgain           slots: AcquireSlot
 lockedElsewhere                LocksFailed           done                worker: GoalFinished
 slotAgain                      SlotFree              recheck             database: QueryPaths (outputs)
+slotAgain                      SlotRefused           done                everything is given back
 haveDerivation                 PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)
 recheck                        PathsQueried          done                everything is given back (somebody built it)
 recheck                        PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)
@@ -80,6 +92,7 @@ done                           DerivationUnreadable  done
 done                           DerivationMissing     done
 done                           PathsQueried          done
 done                           PathsInspected        done
+done                           RealisationsFound     done
 done                           WaiteeDone            done
 done                           SlotFree              done
 done                           LocksHeld             done
@@ -139,8 +152,9 @@ killing            FetchFailed      killing
 killing            FetchKilled      done               everything is given back
 finished           PathsRegistered  done               everything is given back, worker: GoalFinished
 init…recheck       CancelGoal       done               everything is given back
-killing…done       CancelGoal       same               (what is nearly done is finished)
-init…done          WidenGoal        same
+finished,done      CancelGoal       same               (what is nearly done is finished)
+init…fetching      WidenGoal        same
+finished,done      WidenGoal        same
 done               PathsQueried     done               (late answers)
 done               PathFound        done
 done               PathNotFound     done

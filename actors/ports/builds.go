@@ -26,6 +26,9 @@ type Builds struct {
 	s       Services
 	prepare lanes
 	finish  lanes
+	rubbish rubbish
+
+	nests ServeNest // nil where no builder may ask for anything
 
 	mu     sync.Mutex // guards what follows
 	builds map[messages.Address]*build
@@ -42,17 +45,19 @@ const (
 // written while it is prepared and, exit, when its process has ended; the goal that owns it
 // asks for one thing at a time.
 type build struct {
-	id      messages.Address
-	path    storepath.Path // of the derivation
-	mode    messages.Mode
-	user    messages.BuildUser
-	policy  BuildPolicy
-	drv     *derivation.Derivation
-	options derivation.Options
-	inputs  []storepath.Path          // the closure
-	replace []storepath.Path          // outputs that are valid already and wrong
-	valid   map[string]storepath.Path // outputs that are valid already, by name
-	reused  map[string]bool           // those of them that stay as they are
+	id       messages.Address
+	path     storepath.Path // of the derivation
+	mode     messages.Mode
+	user     messages.BuildUser
+	policy   BuildPolicy
+	settings string // the client's own
+	nest     *Nest  // nil where the builder may ask for nothing
+	drv      *derivation.Derivation
+	options  derivation.Options
+	inputs   []storepath.Path          // the closure
+	replace  []storepath.Path          // outputs that are valid already and wrong
+	valid    map[string]storepath.Path // outputs that are valid already, by name
+	reused   map[string]bool           // those of them that stay as they are
 	// redirected is where the builder makes outputs that have no place of their own:
 	// without a path, or where a valid one takes it and there is no sandbox.
 	redirected map[string]storepath.Path
@@ -66,19 +71,24 @@ type build struct {
 		over   bool
 	}
 
-	dir    string       // of the build, under a directory that only the service can enter
-	places linux.Places // of the sandbox; empty without one
-	spec   sandbox.Spec
-	log    *buildlog.Log
-	start  time.Time
-	exit   messages.Exit
+	dir      string       // of the build, under a directory that only the service can enter
+	places   linux.Places // of the sandbox; empty without one
+	spec     sandbox.Spec
+	log      *buildlog.Log
+	logEnded <-chan struct{} // closed when it is compressed; nil before its end has begun
+	start    time.Time
+	exit     messages.Exit
 }
 
 // NewBuilds makes the builds port.
 func NewBuilds(out Outbox, s Services) *Builds {
-	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce),
+	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce), rubbish: newRubbish(),
 		builds: map[messages.Address]*build{}, roots: map[string]string{}}
 }
+
+// ServeNests lets builders that are to have a nest ask for builds. It is called
+// before the first message comes.
+func (p *Builds) ServeNests(serve ServeNest) { p.nests = serve }
 
 // Handle takes one message.
 func (p *Builds) Handle(m messages.Message) {
@@ -110,7 +120,7 @@ func (p *Builds) find(id messages.Address) *build {
 
 // add makes a build known, so that one that is given up at once is discarded.
 func (p *Builds) add(m *messages.PrepareBuild) *build {
-	b := &build{id: m.Build, path: m.Drv, mode: m.Mode, user: m.User, replace: m.Replace, start: time.Now()}
+	b := &build{id: m.Build, path: m.Drv, mode: m.Mode, user: m.User, settings: m.Settings, replace: m.Replace, start: time.Now()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.builds[m.Build] = b
@@ -154,6 +164,7 @@ func (p *Builds) onDiscard(m *messages.DiscardBuild) messages.Message {
 	p.warn(b.runner.end(), "kill builder")
 	b.busy.Lock()
 	defer b.busy.Unlock()
+	b.nest.close() // it may never have been begun
 	answer := &messages.BuildDiscarded{}
 	failed := !m.Status.OK() && m.Status != messages.Cancelled
 	if failed && b.policy.KeepFailed && b.dir != "" {
@@ -166,29 +177,6 @@ func (p *Builds) onDiscard(m *messages.DiscardBuild) messages.Message {
 		p.warn(p.s.DB.RegisterProvisional(validity.Registration{Drv: b.path, Build: b.record(m.Status.String())}), "record failed build")
 	}
 	return answer
-}
-
-// clean removes the build's directories and ends its log. What cannot be
-// removed is said in the log of the service; it is tried again at the next
-// start.
-func (p *Builds) clean(b *build, failed bool) {
-	if b.log != nil {
-		p.warn(b.log.Close(), "close build log")
-	}
-	if b.dir != "" {
-		_, err := localstore.Remove(b.dir)
-		p.warn(err, "remove build directory")
-	}
-	if b.places.Store != "" {
-		_, err := localstore.Remove(b.places.Store)
-		p.warn(err, "remove sandbox")
-	}
-	if b.places.Store == "" && b.drv != nil {
-		p.removeRedirected(b)
-		if failed {
-			p.removeScratch(b)
-		}
-	}
 }
 
 // removeRedirected removes what was made again and not put in place.
@@ -215,8 +203,9 @@ func (p *Builds) removeScratch(b *build) {
 	}
 }
 
-// Close removes the roots that builds have shared.
+// Close removes what is left of builds, and the roots that they have shared.
 func (p *Builds) Close() {
+	p.rubbish.pending.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for text, dir := range p.roots {

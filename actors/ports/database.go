@@ -53,7 +53,11 @@ func (d *Database) Handle(m messages.Message) {
 			d.out.Send(m.From, d.resolve(m))
 		})
 	case *messages.RecordRealisations:
-		d.reads.run(func() { d.out.Send(m.From, d.record(m)) })
+		done := d.leases.begin(m.From)
+		d.reads.run(func() {
+			defer done()
+			d.out.Send(m.From, d.record(m))
+		})
 	case *messages.KeepPaths:
 		if err := d.leases.add(m.Owner, m.Paths...); err != nil {
 			d.s.Log.Error().Err(err).Str("owner", string(m.Owner)).Msg("keep paths")

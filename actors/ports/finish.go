@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"troupe/messages"
@@ -83,7 +82,7 @@ func (b *build) outputs(made []*made) (all []messages.Output) {
 // makes its metadata canonical, hashes and scans it, and checks what the
 // derivation demands of it.
 func (p *Builds) take(b *build) ([]*made, error) {
-	candidates := slices.Clone(b.inputs)
+	candidates := b.candidates()
 	for _, o := range b.drv.Outputs {
 		candidates = append(candidates, b.named(o).Path)
 	}

@@ -175,6 +175,9 @@ func (b *build) scratch(l localstore.Layout, o derivation.Output) string {
 
 // specify makes the builder's view, writes its files and makes its root.
 func (p *Builds) specify(b *build, boxed bool) error {
+	if err := p.openNest(b); err != nil {
+		return err
+	}
 	view, err := p.view(b, boxed)
 	if err != nil {
 		return inputError{err}
@@ -192,6 +195,9 @@ func (p *Builds) specify(b *build, boxed bool) error {
 		b.spec.Env = nil // it gets all it needs by its own descriptor
 	}
 	if err := writeFiles(b.hostBuild(), view.Files, b.spec.Identity); err != nil {
+		return err
+	}
+	if err := b.nest.listen(b.spec.Identity); err != nil {
 		return err
 	}
 	if boxed {
@@ -217,9 +223,13 @@ func (p *Builds) view(b *build, boxed bool) (environment.View, error) {
 	if cores == 0 {
 		cores = uint(runtime.NumCPU())
 	}
+	remote := ""
+	if b.nest != nil {
+		remote = "unix://" + seen + "/" + nestSocket
+	}
 	return environment.Make(environment.Request{
 		Dir: p.s.Layout.Dir, Derivation: b.drv, Options: b.options, Outputs: outputs, BuildDir: seen, Cores: cores,
-		HostEnv: b.policy.HostEnv, Inputs: func(q storepath.Path) bool { return inputs[q] }, Store: storeFacts{p.s.DB, p.s},
+		HostEnv: b.policy.HostEnv, Remote: remote, Inputs: func(q storepath.Path) bool { return inputs[q] }, Store: storeFacts{p.s.DB, p.s},
 	})
 }
 

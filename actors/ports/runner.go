@@ -41,6 +41,13 @@ func (r *runner) started(p *linux.Process) error {
 	return nil
 }
 
+// process is what was started, or nil.
+func (r *runner) process() *linux.Process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proc
+}
+
 // end kills what runs and waits until it is dead. Nothing begins afterwards.
 func (r *runner) end() error {
 	r.mu.Lock()

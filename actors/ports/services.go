@@ -53,7 +53,9 @@ type BuildPolicy struct {
 	Keys       signature.SecretKeys // sign what is built
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
-	Caches     CachePolicy
+	// Experimental are the features that are on.
+	Experimental Experimental
+	Caches       CachePolicy
 }
 
 // CachePolicy is what the settings say about substituters. Attempts, time-outs,
@@ -110,7 +112,7 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (message
 		if err != nil {
 			return messages.Recipe{}, err
 		}
-		r.PreferLocal, r.OnlyBuilt = options.PreferLocalBuild, !options.AllowSubstitutes
+		r.PreferLocal, r.OnlyBuilt, r.Nests = options.PreferLocalBuild, !options.AllowSubstitutes, wantsNest(drv, options)
 	}
 	var err error
 	if r.Unknown && !r.Resolve {

@@ -21,14 +21,15 @@ type Policy struct {
 type Door struct {
 	policy   Policy
 	state    doorState
-	sessions []messages.Address // in order of arrival
+	sessions []messages.Address        // in order of arrival
+	nested   map[messages.Address]bool // those of builders
 }
 
 type doorState uint8
 
 const (
 	open     doorState = iota
-	draining           // nobody comes in; sessions are ending
+	draining           // nobody comes in but builders; sessions are ending
 	shut               // the last has ended
 )
 
@@ -37,7 +38,7 @@ var doorStateNames = [...]string{"open", "draining", "shut"}
 func (s doorState) String() string { return doorStateNames[s] }
 
 // NewDoor makes the door of a service.
-func NewDoor(p Policy) *Door { return &Door{policy: p} }
+func NewDoor(p Policy) *Door { return &Door{policy: p, nested: map[messages.Address]bool{}} }
 
 func (d *Door) String() string { return fmt.Sprintf("%v sessions=%d", d.state, len(d.sessions)) }
 
@@ -45,7 +46,7 @@ func (d *Door) String() string { return fmt.Sprintf("%v sessions=%d", d.state, l
 func (d *Door) Step(m messages.Message) []host.Effect {
 	switch m := m.(type) {
 	case *messages.ClientConnected:
-		return d.onConnected(m.Session)
+		return d.onConnected(m)
 	case *messages.SessionEnded:
 		return d.remove(m.Session, host.Stop{Actor: m.Session})
 	case *messages.ActorFailed:
@@ -60,18 +61,25 @@ func (d *Door) Step(m messages.Message) []host.Effect {
 	panic(fmt.Sprintf("door: unexpected %v", m))
 }
 
-func (d *Door) onConnected(s messages.Address) []host.Effect {
-	refusal := ""
+// onConnected lets a client in, or not. A builder comes in as long as there is
+// anybody whose build it may be: it ends when that does.
+func (d *Door) onConnected(m *messages.ClientConnected) []host.Effect {
+	s, refusal := m.Session, ""
+	clients := len(d.sessions) - len(d.nested)
 	switch {
+	case m.Within != "" && d.state != shut:
 	case d.state != open:
 		refusal = goingDown
-	case d.policy.MaxSessions > 0 && len(d.sessions) >= d.policy.MaxSessions:
-		refusal = fmt.Sprintf("there are %d connections already", len(d.sessions))
+	case d.policy.MaxSessions > 0 && clients >= d.policy.MaxSessions:
+		refusal = fmt.Sprintf("there are %d connections already", clients)
 	}
 	if refusal != "" {
 		return []host.Effect{host.Send{To: messages.Sessions, Msg: &messages.SessionRefused{Session: s, Reason: refusal}}}
 	}
 	d.sessions = append(d.sessions, s)
+	if m.Within != "" {
+		d.nested[s] = true
+	}
 	return []host.Effect{
 		host.Spawn{Actor: s, Kind: KindSession},
 		host.Send{To: messages.Sessions, Msg: &messages.SessionOpened{Session: s}},
@@ -85,6 +93,7 @@ func (d *Door) remove(s messages.Address, effects ...host.Effect) []host.Effect 
 		return nil // it is said twice
 	}
 	d.sessions = slices.Delete(d.sessions, i, i+1)
+	delete(d.nested, s)
 	effects = append(effects, host.Send{To: messages.Database, Msg: &messages.ReleasePaths{Owner: s}})
 	return append(effects, d.shutIfEmpty()...)
 }
@@ -112,9 +121,13 @@ func (d *Door) shutIfEmpty() []host.Effect {
 	}
 }
 
+// tellAll tells the sessions of clients. Those of builders end with what they
+// are for.
 func (d *Door) tellAll(m messages.Message) (out []host.Effect) {
 	for _, s := range d.sessions {
-		out = append(out, host.Send{To: s, Msg: m})
+		if !d.nested[s] {
+			out = append(out, host.Send{To: s, Msg: m})
+		}
 	}
 	return out
 }

@@ -67,7 +67,7 @@ func (s *Session) onRealise(m *messages.RealiseForClient) []host.Effect {
 	case idle:
 		s.become(realising, m.Request)
 		return []host.Effect{host.Send{To: messages.Worker, Msg: &messages.RealiseTargets{
-			Request: m.Request, Client: s.self, Targets: m.Targets, KeepGoing: m.KeepGoing, Terms: m.Terms}}}
+			Request: m.Request, Client: s.self, Targets: m.Targets, KeepGoing: m.KeepGoing, Terms: m.Terms, Within: m.Within}}}
 	case closing:
 		return s.answer(&messages.ClientAnswered{Request: m.Request, Refused: goingDown})
 	}

@@ -45,7 +45,7 @@ open      SessionEnded     open      Stop, database: ReleasePaths
 open      ActorFailed      open      worker: ForgetClient, port: CloseConnection, ReleasePaths
 open      Drain            draining  all sessions: FinishUp, clock: StartTimer
 open      Drain            shut      port: Drained (there is no session)
-draining  ClientConnected  draining  port: SessionRefused
+draining  ClientConnected  draining  port: SessionRefused; a builder comes in as when open
 draining  SessionEnded     draining  as when open
 draining  SessionEnded     shut      the same, and port: Drained
 draining  ActorFailed      draining  as when open

@@ -53,9 +53,13 @@ func (w *World) mayFetch(m *messages.FetchPath) error {
 	return nil
 }
 
-// quiet: what the port has for a goal is wanted by it.
+// quiet: what the port has for a goal is wanted by it, and what runs has its lock
+// and its slot.
 func (*fetchesChecker) quiet(w *World) error {
-	for at := range w.fetches {
+	for at, f := range w.fetches {
+		if f.running && !w.view.failed[at] && (w.locks.owner[f.path] != at || !w.view.slots[at]) {
+			return fmt.Errorf("%s is fetching, and has no slot or no lock", at)
+		}
 		if w.view.goals[at] == nil && w.ev.owned[at] == 0 {
 			return fmt.Errorf("the fetch of %s is never given up", at)
 		}

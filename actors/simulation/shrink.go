@@ -58,6 +58,7 @@ func simpler(s Scenario) (list []Scenario) {
 		}
 	}
 	less(func(t *Scenario) *int { return &t.Clients })
+	less(func(t *Scenario) *int { return &t.Guests })
 	less(func(t *Scenario) *int { return &t.Requests })
 	less(func(t *Scenario) *int { return &t.Slots })
 	for i, rate := range s.Faults {

@@ -16,9 +16,10 @@ type entry struct {
 	keepGoing bool
 	terms     messages.Terms
 	state     state
-	wants     []*want  // who waits for it, in order of arrival
-	audience  []uint64 // the requests that it is needed for
-	waitees   []*want  // what it waits for, and has waited for
+	wants     []*want    // who waits for it, in order of arrival
+	audience  []uint64   // the requests that it is needed for
+	waitees   []*want    // what it waits for, and has waited for
+	nested    []*request // what its builder has asked for
 	weight    time.Duration
 	epoch     uint64 // the newest request when it was made
 	rank      messages.RankGoal
@@ -48,6 +49,37 @@ type want struct {
 	over    bool   // answered or withdrawn
 }
 
+// from is the goal that waits, also where it is its builder that does; nil
+// where nobody but a client does.
+func (x *want) from() *entry {
+	if x.goal != nil {
+		return x.goal
+	}
+	return x.request.within
+}
+
+// needs yields what a goal waits for, and what its builder does.
+func (e *entry) needs(yield func(*want) bool) {
+	if !open(e.waitees, yield) {
+		return
+	}
+	for _, r := range e.nested {
+		if !open(r.wants, yield) {
+			return
+		}
+	}
+}
+
+// open yields those that are served and not over; it reports whether to go on.
+func open(wants []*want, yield func(*want) bool) bool {
+	for _, x := range wants {
+		if !x.over && x.of != nil && !yield(x) {
+			return false
+		}
+	}
+	return true
+}
+
 func (x *want) keepGoing() bool {
 	if x.goal != nil {
 		return x.goal.keepGoing
@@ -64,9 +96,10 @@ func (x *want) terms() messages.Terms {
 
 // rank is what the one who wants lends to the goal wanted.
 func (x *want) rank() messages.RankGoal {
-	if x.goal != nil {
-		r := x.goal.rank
-		r.Remaining += x.goal.weight
+	if from := x.from(); from != nil {
+		r := from.rank
+		r.Remaining += from.weight
+		r.Lends = false
 		return r
 	}
 	return messages.RankGoal{Client: x.request.client, Urgency: x.request.urgency, Jobs: x.request.terms.Jobs}
@@ -89,7 +122,7 @@ func (w *Worker) serve(x *want) {
 		w.attend(e, x.audience())
 	} else {
 		w.withdraw(x)
-		w.deliver(x, messages.Result{Status: messages.DependencyFailed, Error: w.cycle(x.goal.target)})
+		w.deliver(x, messages.Result{Status: messages.DependencyFailed, Error: w.cycle(x.from().target)})
 	}
 }
 
@@ -151,7 +184,7 @@ func (w *Worker) raise(e *entry, edge *want) bool {
 	for todo := []step{{e, edge.rank()}}; len(todo) > 0; {
 		at := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if at.e == edge.goal {
+		if at.e == edge.from() {
 			for _, s := range slices.Backward(raised) {
 				s.e.rank = s.r
 			}
@@ -162,10 +195,8 @@ func (w *Worker) raise(e *entry, edge *want) bool {
 			continue
 		}
 		raised = append(raised, step{at.e, before})
-		for _, x := range at.e.waitees {
-			if !x.over {
-				todo = append(todo, step{x.of, x.rank()})
-			}
+		for x := range at.e.needs {
+			todo = append(todo, step{x.of, x.rank()})
 		}
 	}
 	for _, s := range raised {
@@ -195,6 +226,9 @@ func (x *want) audience() []uint64 {
 	if x.goal != nil {
 		return x.goal.audience
 	}
+	if in := x.request.within; in != nil { // whoever waits for the builder sees it, too
+		return append([]uint64{x.request.id}, in.audience...)
+	}
 	return []uint64{x.request.id}
 }
 
@@ -212,10 +246,8 @@ func (w *Worker) attend(e *entry, requests []uint64) {
 	}
 	e.audience = append(e.audience, fresh...)
 	w.send(messages.Progress, &messages.GoalWanted{Goal: e.actor, Requests: fresh})
-	for _, x := range e.waitees {
-		if !x.over {
-			w.attend(x.of, fresh)
-		}
+	for x := range e.needs {
+		w.attend(x.of, fresh)
 	}
 }
 
@@ -223,6 +255,9 @@ func (w *Worker) attend(e *entry, requests []uint64) {
 func (w *Worker) withdraw(x *want) {
 	e := x.of
 	x.over = true
+	if e == nil { // its turn has not come
+		return
+	}
 	e.wants = slices.DeleteFunc(e.wants, func(y *want) bool { return y == x })
 	if len(e.wants) == 0 && e.state == running {
 		e.state = leaving
@@ -237,4 +272,7 @@ func (w *Worker) dropWaitees(e *entry) {
 		}
 	}
 	e.waitees = nil
+	for _, r := range slices.Clone(e.nested) {
+		w.cancel(r)
+	}
 }

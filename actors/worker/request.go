@@ -23,8 +23,9 @@ type request struct {
 	open      int // wants that are not over
 	results   []messages.Result
 	targets   []messages.Target
-	settled   bool // being made durable
-	forgotten bool // its client is gone: nobody is answered
+	settled   bool   // being made durable
+	forgotten bool   // its client is gone: nobody is answered
+	within    *entry // whose builder asks, or nil
 }
 
 func (w *Worker) onRealise(m *messages.RealiseTargets) {
@@ -40,10 +41,46 @@ func (w *Worker) onRealise(m *messages.RealiseTargets) {
 		r.wants = append(r.wants, &want{target: t, request: r, index: i})
 	}
 	r.open = len(r.wants)
+	if m.Within != "" && !w.nest(r, m.Within) {
+		w.cancel(r)
+		return
+	}
 	for _, x := range r.inOrder() {
-		w.serve(x)
+		if !x.over { // what was before it may have ended the request
+			w.serve(x)
+		}
 	}
 	w.settle(r)
+}
+
+// nest makes a request that of a goal's builder; it reports false where nobody
+// waits for that builder any more.
+func (w *Worker) nest(r *request, goal messages.Address) bool {
+	e := w.actors[goal]
+	if e == nil || e.state != running {
+		return false
+	}
+	r.within, r.terms = e, e.terms
+	e.nested = append(e.nested, r)
+	w.lend(e)
+	return true
+}
+
+// leaveNest ends that a goal waits for a request of its builder.
+func (w *Worker) leaveNest(r *request) {
+	if e := r.within; e != nil {
+		e.nested = slices.DeleteFunc(e.nested, func(o *request) bool { return o == r })
+		w.lend(e)
+	}
+}
+
+// lend tells the slots whether a goal's builder waits.
+func (w *Worker) lend(e *entry) {
+	if lends := len(e.nested) > 0; lends != e.rank.Lends && e.state != gone {
+		e.rank.Lends = lends
+		told := e.rank
+		w.send(messages.Slots, &told)
+	}
 }
 
 // inOrder has the wants by the names of their paths, as Nix begins them: clients
@@ -180,6 +217,7 @@ func (w *Worker) answer(r *request, notDurable string) {
 		}
 	}
 	delete(w.requests, r.id)
+	w.leaveNest(r)
 	if !r.forgotten {
 		w.send(messages.Database, &messages.KeepPaths{Owner: r.client, Paths: r.valid()})
 		w.send(r.client, &messages.TargetsRealised{Request: r.id, Results: r.results})

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe/remote"
 	"troupe/messages/workerproto"
 	"troupe/storage/upkeep"
@@ -42,7 +43,7 @@ func (c *verifyCmd) there(s *session, client *remote.Client) error {
 		}
 		said(m)
 	}
-	remain, err := remote.Tell[*workerproto.Bool](s.ctx, client, &workerproto.VerifyStore{CheckContents: c.Contents})
+	remain, err := remotestore.Tell[*workerproto.Bool](s.ctx, client.Conn, &workerproto.VerifyStore{CheckContents: c.Contents})
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	}
 	policy.Space = ports.SpacePolicy{Limits: gc.Limits{Min: c.MinFree, Max: c.MaxFree}, Every: c.MinFreeCheckInterval,
 		KeepDerivations: c.KeepDerivations, KeepOutputs: c.KeepOutputs}
-	policy.Sandbox.Own, policy.Optimise = p.own, c.AutoOptimiseStore
+	policy.Sandbox.Own, policy.Optimise, policy.Experimental = p.own, c.AutoOptimiseStore, c.ExperimentalFeatures
 	var err error
 	if policy.Keys, err = signature.ReadSecretKeys(c.SecretKeyFiles); err != nil {
 		return policy, err

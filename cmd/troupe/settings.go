@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher, remote 
 	}
 	p := &policies{location: s.location, remote: remote, userns: userns, own: own}
 	a.Machines.MaxSubstitutions = int(c.MaxSubstitutionJobs)
-	a.UserAgent, a.AnswersDir = userAgent(), answersDir(s.location)
+	a.UserAgent, a.Memory = userAgent(), memory(s.location)
 	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Optimiser: st.optimiser, PolicyOf: p.of}
 	return a, p, p.set(c)
 }
@@ -89,7 +90,7 @@ func sandboxPolicy(c config.Settings, l location, userns bool) sandbox.Policy {
 	p := sandbox.Policy{
 		Mode:     map[config.SandboxMode]sandbox.Mode{config.SandboxOn: sandbox.On, config.SandboxOff: sandbox.Off, config.SandboxRelaxed: sandbox.Relaxed}[c.Sandbox],
 		BuildDir: c.SandboxBuildDir, ShmSize: c.SandboxDevShmSize, System: c.System, ExtraPlatforms: c.ExtraPlatforms,
-		Features: c.SystemFeatures, FilterSyscalls: c.FilterSyscalls, AllowSetuid: c.AllowNewPrivileges, Linux26: c.ImpersonateLinux26,
+		Features: systemFeatures(c), FilterSyscalls: c.FilterSyscalls, AllowSetuid: c.AllowNewPrivileges, Linux26: c.ImpersonateLinux26,
 		UserNamespaces: userns, Diverted: l.Root != "",
 		KVM:      unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil,
 		Resolver: textOf("/etc/resolv.conf"), Services: textOf("/etc/services"), Hosts: textOf("/etc/hosts"),
@@ -98,6 +99,19 @@ func sandboxPolicy(c config.Settings, l location, userns bool) sandbox.Policy {
 		p.Paths = append(p.Paths, sandbox.HostPath{Inside: h.Inside, Outside: h.Outside, Optional: h.Optional})
 	}
 	return p
+}
+
+// systemFeatures are those of the settings, and those that come with experimental
+// features.
+func systemFeatures(c config.Settings) []string {
+	features := slices.Clone(c.SystemFeatures)
+	for _, f := range []string{"ca-derivations", "recursive-nix"} {
+		if slices.Contains(c.ExperimentalFeatures, f) && !slices.Contains(features, f) {
+			features = append(features, f)
+		}
+	}
+	slices.Sort(features)
+	return features
 }
 
 // textOf is the text of a file of the host that a sandbox may do without.

@@ -39,6 +39,8 @@ type Request struct {
 	HostEnv func(name string) string
 	// Inputs says whether a path is in the closure of the derivation's inputs.
 	Inputs func(storepath.Path) bool
+	// Remote is the store that the builder may use, as a URL; "" is none.
+	Remote string
 	// Store is asked only where exportReferencesGraph is set.
 	Store Store
 }
@@ -83,6 +85,9 @@ func Make(r Request) (View, error) {
 		for _, name := range r.Options.ImpureEnvVars {
 			variables[name] = r.HostEnv(name)
 		}
+	}
+	if r.Remote != "" {
+		variables["NIX_REMOTE"] = r.Remote
 	}
 	variables["NIX_LOG_FD"] = "2" // structured messages go where all else goes
 	variables["TERM"] = "xterm-256color"

@@ -30,6 +30,9 @@ type Terms struct {
 	Trusted   bool
 	CheckSigs bool
 	Repair    bool // put it there anew also where it is valid
+	// Prove has the archive read and compared also where the path is valid: whoever
+	// sends it shows that he knows what is there.
+	Prove bool
 }
 
 // UntrustedError refuses a path for which nobody who is trusted vouches: neither
@@ -49,16 +52,16 @@ func (a *Adder) AddNar(ctx context.Context, info validity.Info, r io.Reader, t T
 	if err != nil {
 		return err
 	}
-	if err := a.addNar(ctx, info, ca, r, t.Repair); err != nil {
+	if err := a.addNar(ctx, info, ca, r, t); err != nil {
 		return fmt.Errorf("add path '%s': %w", a.Layout.Dir.Join(info.Path), err)
 	}
 	return nil
 }
 
-func (a *Adder) addNar(ctx context.Context, info validity.Info, ca storepath.ContentAddress, r io.Reader, repair bool) error {
+func (a *Adder) addNar(ctx context.Context, info validity.Info, ca storepath.ContentAddress, r io.Reader, t Terms) error {
 	if valid, err := a.DB.Valid(info.Path); err != nil {
 		return err
-	} else if valid && !repair {
+	} else if valid && !t.Repair && !t.Prove {
 		return nar.Parse(untilDone{ctx, r}, nil)
 	}
 	return a.staged(func(place string) error {
@@ -69,8 +72,20 @@ func (a *Adder) addNar(ctx context.Context, info validity.Info, ca storepath.Con
 		if err := a.compare(place, info, ca, nixhash.Finish(nixhash.SHA256, h.sha256), h.size); err != nil {
 			return err
 		}
-		return a.settle(ctx, place, info, repair)
+		if err := a.settle(ctx, place, info, t.Repair); err != nil || !t.Prove {
+			return err
+		}
+		return a.proven(info)
 	})
+}
+
+// proven holds what is valid now against what came.
+func (a *Adder) proven(info validity.Info) error {
+	is, ok, err := a.DB.Get(info.Path)
+	if err == nil && (!ok || is.NarHash != info.NarHash) {
+		err = errors.New("it is there with other contents")
+	}
+	return err
 }
 
 // Admits says why an archive with this record would be refused whatever it holds,

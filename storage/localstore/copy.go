@@ -1,6 +1,7 @@
 package localstore
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +10,19 @@ import (
 
 	"troupe/storage/nar"
 )
+
+// Copy copies a tree with modes and times and, as root, owners. Nobody else
+// can write at the new place.
+func Copy(from, to string) error {
+	err := copyTree(from, to)
+	if err == nil {
+		err = copyMetadata(from, to)
+	}
+	if err != nil {
+		return fmt.Errorf("copy '%s': %w", from, err)
+	}
+	return nil
+}
 
 // copyTree copies what an archive holds: names, contents, links and who may
 // execute.

@@ -11,6 +11,7 @@ import (
 	"troupe/storage/binarycache"
 	"troupe/storage/narinfo"
 	"troupe/storage/nixhash"
+	"troupe/storage/realisation"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -108,6 +109,9 @@ func (s *Substituters) Eyes(ctx context.Context, t messages.Terms, valid func(st
 			return nil, err
 		}
 		return &ports.Offer{References: f.Others(), Download: f.Download, NarSize: f.Info.NarSize}, nil
+	}, Realised: func(id realisation.ID) (storepath.Path, error) {
+		r, err := s.Realised(ctx, t.Settings, id)
+		return r.Path, err
 	}}
 }
 

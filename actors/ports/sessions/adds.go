@@ -17,7 +17,7 @@ import (
 func (c *connection) adder() (*addition.Adder, error) {
 	policy, err := c.p.s.PolicyOf(c.terms().Settings)
 	return &addition.Adder{Layout: c.p.s.Layout, DB: c.p.s.DB, Trust: c.p.settings.Load().Trust, Keep: c.keep,
-		Optimiser: c.p.s.OptimiserFor(policy)}, err
+		Optimiser: c.p.s.OptimiserFor(policy), Modulos: c.p.modulos}, err
 }
 
 // committed makes paths durable, so that the client may be told.
@@ -81,7 +81,7 @@ func (c *connection) addDerivation(d *derivation.Derivation) (storepath.Path, er
 }
 
 func (c *connection) conditions(repair, dontCheckSigs bool) addition.Terms {
-	return addition.Terms{Trusted: c.trusted, CheckSigs: !dontCheckSigs, Repair: repair && c.trusted}
+	return addition.Terms{Trusted: c.trusted, CheckSigs: !dontCheckSigs, Repair: repair && c.trusted, Prove: c.nest != nil}
 }
 
 func (c *connection) addNar(q *workerproto.AddToStoreNar, b io.Reader) (workerproto.Reply, error) {
@@ -93,12 +93,17 @@ func (c *connection) addNar(q *workerproto.AddToStoreNar, b io.Reader) (workerpr
 	return &workerproto.Nothing{}, c.committed(a, err, q.Info.Path)
 }
 
-// addMany adds what comes in one stream, which has a layout of its own.
 func (c *connection) addMany(q *workerproto.AddMultipleToStore, b io.Reader) (workerproto.Reply, error) {
+	return &workerproto.Nothing{}, c.addEach(q, b, func(validity.Info) error { return nil })
+}
+
+// addEach adds what comes in one stream, which has a layout of its own, as long as
+// nothing is said against one.
+func (c *connection) addEach(q *workerproto.AddMultipleToStore, b io.Reader, admit func(validity.Info) error) error {
 	r := workerproto.NewReader(b)
 	left, err := r.Int()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	next := func() (addition.Item, error) {
 		if left == 0 {
@@ -107,11 +112,14 @@ func (c *connection) addMany(q *workerproto.AddMultipleToStore, b io.Reader) (wo
 		left--
 		info, err := workerproto.ReadPathInfo(r, c.d)
 		info.Ultimate = false // it was made elsewhere
+		if err == nil {
+			err = admit(validity.Info(info))
+		}
 		return addition.Item{Info: validity.Info(info), Archive: r}, err
 	}
 	a, err := c.adder()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &workerproto.Nothing{}, a.AddMany(c.ctx, next, c.conditions(q.Repair, q.DontCheckSigs))
+	return a.AddMany(c.ctx, next, c.conditions(q.Repair, q.DontCheckSigs))
 }

@@ -64,6 +64,14 @@ var modes = map[workerproto.BuildMode]messages.Mode{
 
 // realise makes targets valid: where they are, nobody else is asked.
 func (c *connection) realise(targets []messages.Target) ([]messages.Result, error) {
+	results, err := c.realiseAny(targets)
+	if err == nil && c.nest != nil {
+		err = c.see(results)
+	}
+	return results, err
+}
+
+func (c *connection) realiseAny(targets []messages.Target) ([]messages.Result, error) {
 	if !c.ending() {
 		if results, all, err := c.already(targets); all || err != nil {
 			return results, err
@@ -143,7 +151,11 @@ func (c *connection) ask(targets []messages.Target) (results []messages.Result, 
 	c.watchful(func(ctx context.Context) {
 		w := c.p.progress.watch(ctx, request, targets, c.out)
 		defer c.p.progress.drop(request)
-		c.p.out.Send(c.address, &messages.RealiseForClient{Request: request, Targets: targets, KeepGoing: c.keepGoing(), Terms: c.terms()})
+		ask := &messages.RealiseForClient{Request: request, Targets: targets, KeepGoing: c.keepGoing(), Terms: c.terms()}
+		if c.nest != nil {
+			ask.Within = c.nest.Goal
+		}
+		c.p.out.Send(c.address, ask)
 		select {
 		case a := <-c.answers:
 			c.p.out.Send(messages.Progress, &messages.SyncProgress{Request: request})

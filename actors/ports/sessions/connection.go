@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"troupe/actors/ports"
 	"troupe/messages"
 	"troupe/messages/workerproto"
 )
@@ -18,6 +19,7 @@ type connection struct {
 	p       *Sessions
 	conn    net.Conn
 	peer    Peer
+	nest    *ports.Nest      // nil: it is not a builder
 	address messages.Address // of the session's actor
 	d       workerproto.Dialect
 	r       *workerproto.Reader
@@ -65,8 +67,8 @@ func (c *connection) serve() error {
 // greet shakes hands and asks the door.
 func (c *connection) greet() error {
 	access := c.p.settings.Load().Access
-	c.trusted = access.Trusts(c.peer)
-	if !access.Allows(c.peer) {
+	c.trusted = c.nest == nil && access.Trusts(c.peer)
+	if c.nest == nil && !access.Allows(c.peer) {
 		return fmt.Errorf("user '%s' is not allowed to connect", c.peer.User)
 	}
 	trust := workerproto.NotTrusted
@@ -108,7 +110,11 @@ const NixVersion = "2.34.8"
 
 // admit asks the door whether the client may have a session.
 func (c *connection) admit() (refusal string, err error) {
-	c.p.out.Send(messages.Door, &messages.ClientConnected{Session: c.address})
+	hello := &messages.ClientConnected{Session: c.address}
+	if c.nest != nil {
+		hello.Within = c.nest.Goal
+	}
+	c.p.out.Send(messages.Door, hello)
 	select {
 	case refusal = <-c.admitted:
 		c.inside = refusal == ""

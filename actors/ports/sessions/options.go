@@ -21,6 +21,9 @@ func (c *connection) setOptions(q *workerproto.SetOptions) (workerproto.Reply, e
 
 // terms are on what the client's builds are made, by the settings of now.
 func (c *connection) terms() messages.Terms {
+	if c.nest != nil { // the worker has the rest of them
+		return messages.Terms{Settings: c.nest.Settings}
+	}
 	terms, _ := c.p.settings.Load().Terms(c.set, c.trusted)
 	return terms
 }

@@ -9,6 +9,9 @@ import (
 // perform does what a client asks for. The error is for the client; the
 // connection goes on.
 func (c *connection) perform(q workerproto.Request, b *body) (workerproto.Reply, error) {
+	if c.nest != nil {
+		return c.performNested(q, b)
+	}
 	switch q := q.(type) {
 	case *workerproto.SetOptions:
 		return c.setOptions(q)

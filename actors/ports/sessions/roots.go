@@ -12,6 +12,9 @@ import (
 
 // keep keeps paths for as long as the client is there.
 func (c *connection) keep(paths ...storepath.Path) error {
+	if c.nest != nil {
+		return c.nest.Keep(paths...)
+	}
 	return c.p.s.Roots.Add(string(c.address), paths...)
 }
 

@@ -41,6 +41,7 @@ type Sessions struct {
 	subs     *caches.Substituters
 	settings atomic.Pointer[Settings]
 	progress *Progress
+	modulos  *addition.Modulos // of what all clients add
 
 	number  func() uint64 // of requests and of sessions
 	serving sync.WaitGroup
@@ -54,7 +55,7 @@ type Sessions struct {
 // that nobody else in the tree has.
 func New(out ports.Outbox, s ports.Services, subs *caches.Substituters, settings Settings, progress *Progress, number func() uint64) *Sessions {
 	p := &Sessions{out: out, number: number, s: s, subs: subs, progress: progress, drained: make(chan struct{}),
-		connections: map[messages.Address]*connection{}}
+		connections: map[messages.Address]*connection{}, modulos: &addition.Modulos{Layout: s.Layout, Valid: s.DB.Valid}}
 	p.Configure(settings)
 	return p
 }
@@ -102,9 +103,12 @@ func (p *Sessions) find(at messages.Address) *connection {
 func (p *Sessions) Serve(conn net.Conn, peer Peer) {
 	p.serving.Add(1)
 	defer p.serving.Done()
-	c := p.open(conn, peer)
+	p.serve(p.open(context.Background(), conn, peer, nil))
+}
+
+func (p *Sessions) serve(c *connection) {
 	if err := c.serve(); err != nil && !isHangUp(err) {
-		p.s.Log.Debug().Err(err).Str("session", string(c.address)).Str("user", peer.User).Msg("connection ends")
+		p.s.Log.Debug().Err(err).Str("session", string(c.address)).Str("user", c.peer.User).Msg("connection ends")
 	}
 	p.mu.Lock()
 	delete(p.connections, c.address)
@@ -114,9 +118,10 @@ func (p *Sessions) Serve(conn net.Conn, peer Peer) {
 	}
 }
 
-func (p *Sessions) open(conn net.Conn, peer Peer) *connection {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{p: p, conn: conn, peer: peer, address: messages.Address(fmt.Sprintf("session/%d", p.number())),
+// open makes a connection, with a nest if it is a builder's. It ends with ctx.
+func (p *Sessions) open(ctx context.Context, conn net.Conn, peer Peer, nest *ports.Nest) *connection {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &connection{p: p, conn: conn, peer: peer, nest: nest, address: messages.Address(fmt.Sprintf("session/%d", p.number())),
 		r: workerproto.NewReader(conn), out: newOutput(conn), ctx: ctx, cancel: cancel,
 		admitted: make(chan string, 1), answers: make(chan *messages.ClientAnswered, 1)}
 	p.mu.Lock()

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe-bench/graph"
 	"troupe/cmd/troupe-bench/meter"
 	"troupe/cmd/troupe-bench/report"
@@ -63,7 +64,7 @@ func (t *questions) Measure(ctx context.Context, s *side.Side, sample *report.Sa
 func (t *questions) ask(ctx context.Context, c *remote.Client, n int) error {
 	for i := range n {
 		p := t.items[i%len(t.items)].Path
-		reply, err := remote.Tell[*workerproto.Bool](ctx, c, &workerproto.IsValidPath{Path: p})
+		reply, err := remotestore.Tell[*workerproto.Bool](ctx, c.Conn, &workerproto.IsValidPath{Path: p})
 		if err != nil {
 			return err
 		}

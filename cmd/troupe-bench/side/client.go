@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe-bench/graph"
 	"troupe/cmd/troupe/remote"
 	"troupe/messages/workerproto"
@@ -132,7 +133,7 @@ func (s *Side) check(records *remote.Records, p storepath.Path, want nixhash.Has
 // Valid lists all valid paths.
 func (s *Side) Valid(ctx context.Context) (all []storepath.Path, err error) {
 	err = s.with(ctx, func(c *remote.Client) error {
-		reply, err := remote.Tell[*workerproto.Paths](ctx, c, &workerproto.QueryAllValidPaths{})
+		reply, err := remotestore.Tell[*workerproto.Paths](ctx, c.Conn, &workerproto.QueryAllValidPaths{})
 		if err == nil {
 			all = reply.Paths
 		}
@@ -153,7 +154,7 @@ func (s *Side) Version(ctx context.Context) (version string, err error) {
 // Collect deletes all that is dead.
 func (s *Side) Collect(ctx context.Context) error {
 	return s.with(ctx, func(c *remote.Client) error {
-		_, err := remote.Tell[*workerproto.GCResult](ctx, c, &workerproto.CollectGarbage{Action: workerproto.GCDeleteDead, MaxFreed: math.MaxUint64})
+		_, err := remotestore.Tell[*workerproto.GCResult](ctx, c.Conn, &workerproto.CollectGarbage{Action: workerproto.GCDeleteDead, MaxFreed: math.MaxUint64})
 		return err
 	})
 }

@@ -18,6 +18,7 @@ var honouredRows = []row{
 	field("cores", counts, func(s *Settings) *uint { return &s.Cores }).called("build-cores"),
 	field("diff-hook", optionalPaths, func(s *Settings) *string { return &s.DiffHook }),
 	field("download-attempts", counts, func(s *Settings) *uint { return &s.DownloadAttempts }),
+	field("experimental-features", sets, func(s *Settings) *[]string { return &s.ExperimentalFeatures }),
 	field("extra-platforms", sets, func(s *Settings) *[]string { return &s.ExtraPlatforms }),
 	field("fallback", booleans, func(s *Settings) *bool { return &s.Fallback }).called("build-fallback"),
 	field("filter-syscalls", booleans, func(s *Settings) *bool { return &s.FilterSyscalls }),
@@ -100,8 +101,7 @@ var laterRows = []row{
 	known("warn-large-path-threshold", sizes, "0"),
 }
 
-// clientRows belong to the evaluator, flakes, shells and the command line of Nix. The experimental
-// features are here because troupe hides nothing behind them.
+// clientRows belong to the evaluator, flakes, shells and the command line of Nix.
 var clientRows = []row{
 	client("abort-on-warn", false),
 	client("accept-flake-config", false),
@@ -123,7 +123,6 @@ var clientRows = []row{
 	client("eval-profiler", false),
 	client("eval-profiler-frequency", false),
 	client("eval-system", false),
-	client("experimental-features", true),
 	client("flake-registry", false),
 	client("ignore-try", false),
 	client("json-log-path", false),

@@ -72,6 +72,8 @@ type Settings struct {
 	System                         string
 	ExtraPlatforms, SystemFeatures []string
 	ImpersonateLinux26             bool
+	// ExperimentalFeatures are those that are on.
+	ExperimentalFeatures []string
 
 	FilterSyscalls, AllowNewPrivileges bool
 	RequireDropSupplementaryGroups     bool

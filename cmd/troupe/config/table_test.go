@@ -65,7 +65,8 @@ func TestTableIsThatOfNix(t *testing.T) {
 // TestDefaultsAreThoseOfNix gives each setting the text that Nix prints for its default: nothing may change.
 func TestDefaultsAreThoseOfNix(t *testing.T) {
 	// Of the machine and the package on which the golden was made, or not in effect without a feature.
-	local := []string{"build-hook", "extra-platforms", "sandbox-paths", "ssl-cert-file", "system-features", "impure-env"}
+	local := []string{"build-hook", "extra-platforms", "sandbox-paths", "ssl-cert-file", "system-features", "impure-env",
+		"experimental-features"}
 	const ours = "use-cgroups" // whose default here is a third value
 	for _, g := range readGolden(t) {
 		if slices.Contains(local, g.name) || g.name == ours {

@@ -75,3 +75,12 @@ func Decode(b []byte) Step {
 	s, _ := decode(b)
 	return s
 }
+
+func decodeAll(b []byte) (program []Step) {
+	for len(b) > 0 {
+		var s Step
+		s, b = decode(b)
+		program = append(program, s)
+	}
+	return program
+}
