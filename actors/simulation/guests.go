@@ -34,6 +34,10 @@ func newGuest(w *World, i int) *guest {
 		g.terms.Settings = "substituters = another\n"
 	case 1:
 		g.terms.Fallback = !g.terms.Fallback
+	case 2:
+		g.terms.Jobs = w.Slots + 1 + g.rng.IntN(2)
+	case 3:
+		g.terms.Jobs = messages.NoLocalBuilds
 	}
 	g.soon()
 	return g

@@ -21,6 +21,7 @@ func (p *Caches) fetch(t *task, m *messages.FetchPath) messages.Message {
 		p.local <- struct{}{}
 		defer func() { <-p.local }()
 	}
+	f.repair = m.Repair
 	err := p.add(t.ctx, m, f)
 	if err == nil {
 		return &messages.PathFetched{}

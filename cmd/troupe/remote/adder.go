@@ -23,9 +23,11 @@ type Adder struct {
 	ctx     context.Context // of the command that adds
 	c       *Client
 	records *Records
-	modulo  addition.Modulos
+	modulo  *addition.Modulos
+	there   map[storepath.Path]bool // what the daemon has said is valid
 	waiting []waiting
 	will    map[storepath.Path]*derivation.Derivation // those that wait
+	hashes  map[storepath.Path]derivation.ModuloHash  // of those, as far as asked for
 }
 
 // waiting is a derivation that is to be sent.
@@ -36,9 +38,22 @@ type waiting struct {
 
 // Adder adds for as long as ctx lasts. The files of the store are at l.
 func (c *Client) Adder(ctx context.Context, l localstore.Layout) *Adder {
-	a := &Adder{ctx: ctx, c: c, records: c.Records(ctx), will: map[storepath.Path]*derivation.Derivation{}}
-	a.modulo = addition.Modulos{Layout: l, Valid: a.records.Valid}
+	a := &Adder{ctx: ctx, c: c, records: c.Records(ctx), there: map[storepath.Path]bool{},
+		will: map[storepath.Path]*derivation.Derivation{}, hashes: map[storepath.Path]derivation.ModuloHash{}}
+	a.modulo = &addition.Modulos{Layout: l, Valid: a.known}
 	return a
+}
+
+// known asks the daemon once for a path that is valid.
+func (a *Adder) known(p storepath.Path) (bool, error) {
+	if a.there[p] {
+		return true, nil
+	}
+	valid, err := a.records.Valid(p)
+	if valid {
+		a.there[p] = true
+	}
+	return valid, err
 }
 
 // Valid says whether a path is valid, or will be.
@@ -51,10 +66,19 @@ func (a *Adder) Valid(p storepath.Path) (bool, error) {
 
 // Modulo is the hash modulo of a derivation that is valid, or will be.
 func (a *Adder) Modulo(p storepath.Path) (derivation.ModuloHash, error) {
-	if d := a.will[p]; d != nil {
-		return d.Modulo(a.c.Dir, a.Modulo)
+	d := a.will[p]
+	if d == nil {
+		return a.modulo.Of(p)
 	}
-	return a.modulo.Of(p)
+	h, ok := a.hashes[p]
+	if ok {
+		return h, nil
+	}
+	h, err := d.Modulo(a.c.Dir, a.Modulo)
+	if err == nil {
+		a.hashes[p] = h
+	}
+	return h, err
 }
 
 // Derivation implements [addition.Into]. The daemon checks it when it comes.
@@ -122,5 +146,6 @@ func (a *Adder) Commit(ctx context.Context, _ ...storepath.Path) error {
 	err := a.c.Add(ctx, remotestore.Terms{}, objects...)
 	a.waiting = nil
 	clear(a.will)
+	clear(a.hashes)
 	return err
 }
