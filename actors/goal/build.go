@@ -32,6 +32,9 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 	case *messages.SlotFree:
 		g.expect(m, slotAgain)
 		return append(g.enter(recheck), g.query(g.outputPaths()))
+	case *messages.SlotRefused: // there was one only for somebody who is gone
+		g.expect(m, slotAgain)
+		return g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Reason)})
 	case *messages.PathsQueried:
 		g.expect(m, recheck)
 		return g.onRechecked(m)

@@ -74,6 +74,7 @@ lockedElsewhere                LocksBusy             lockedElsewhere     (of ano
 lockedElsewhere                LocksHeld             slotAgain           slots: AcquireSlot
 lockedElsewhere                LocksFailed           done                worker: GoalFinished
 slotAgain                      SlotFree              recheck             database: QueryPaths (outputs)
+slotAgain                      SlotRefused           done                everything is given back
 haveDerivation                 PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)
 recheck                        PathsQueried          done                everything is given back (somebody built it)
 recheck                        PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)

@@ -26,6 +26,7 @@ type Builds struct {
 	s       Services
 	prepare lanes
 	finish  lanes
+	rubbish rubbish
 
 	nests ServeNest // nil where no builder may ask for anything
 
@@ -70,17 +71,18 @@ type build struct {
 		over   bool
 	}
 
-	dir    string       // of the build, under a directory that only the service can enter
-	places linux.Places // of the sandbox; empty without one
-	spec   sandbox.Spec
-	log    *buildlog.Log
-	start  time.Time
-	exit   messages.Exit
+	dir      string       // of the build, under a directory that only the service can enter
+	places   linux.Places // of the sandbox; empty without one
+	spec     sandbox.Spec
+	log      *buildlog.Log
+	logEnded <-chan struct{} // closed when it is compressed; nil before its end has begun
+	start    time.Time
+	exit     messages.Exit
 }
 
 // NewBuilds makes the builds port.
 func NewBuilds(out Outbox, s Services) *Builds {
-	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce),
+	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce), rubbish: newRubbish(),
 		builds: map[messages.Address]*build{}, roots: map[string]string{}}
 }
 
@@ -177,29 +179,6 @@ func (p *Builds) onDiscard(m *messages.DiscardBuild) messages.Message {
 	return answer
 }
 
-// clean removes the build's directories and ends its log. What cannot be
-// removed is said in the log of the service; it is tried again at the next
-// start.
-func (p *Builds) clean(b *build, failed bool) {
-	if b.log != nil {
-		p.warn(b.log.Close(), "close build log")
-	}
-	if b.dir != "" {
-		_, err := localstore.Remove(b.dir)
-		p.warn(err, "remove build directory")
-	}
-	if b.places.Store != "" {
-		_, err := localstore.Remove(b.places.Store)
-		p.warn(err, "remove sandbox")
-	}
-	if b.places.Store == "" && b.drv != nil {
-		p.removeRedirected(b)
-		if failed {
-			p.removeScratch(b)
-		}
-	}
-}
-
 // removeRedirected removes what was made again and not put in place.
 func (p *Builds) removeRedirected(b *build) {
 	for _, scratch := range b.redirected {
@@ -224,8 +203,9 @@ func (p *Builds) removeScratch(b *build) {
 	}
 }
 
-// Close removes the roots that builds have shared.
+// Close removes what is left of builds, and the roots that they have shared.
 func (p *Builds) Close() {
+	p.rubbish.pending.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for text, dir := range p.roots {

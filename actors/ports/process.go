@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"troupe/messages"
 	"troupe/sandbox/linux"
@@ -21,12 +22,22 @@ type Process struct {
 	builds *Builds
 
 	mu      sync.Mutex // guards running
-	running map[messages.Address]*linux.Process
+	running map[messages.Address]*running
 }
+
+// running is a builder that was started and has not been seen to end.
+type running struct {
+	proc *linux.Process
+	kill *time.Timer // nil before it is asked for
+}
+
+// killDelay is how long a builder has to end by itself. One whose output has
+// ended has mostly ended as well, and is about to be told of.
+const killDelay = 5 * time.Millisecond
 
 // NewProcess makes the process port; builds has what it is asked to run.
 func NewProcess(out Outbox, s Services, builds *Builds) *Process {
-	return &Process{out: out, s: s, builds: builds, running: map[messages.Address]*linux.Process{}}
+	return &Process{out: out, s: s, builds: builds, running: map[messages.Address]*running{}}
 }
 
 // Handle takes one message.
@@ -65,17 +76,16 @@ func (p *Process) run(m *messages.Launch) {
 		return
 	}
 	p.mu.Lock()
-	p.running[m.Build] = proc
+	p.running[m.Build] = &running{proc: proc}
 	p.mu.Unlock()
 	p.builds.warn(b.runner.started(proc), "kill builder")
 	b.nest.begin(p.builds.nests)
 	p.out.Send(m.Child, &messages.ProcessStarted{PID: proc.PID, At: p.out.Now()})
 	tail := p.pump(m.Child, b, proc)
+	p.builds.endLog(b)
 	exit := proc.Wait()
 	b.nest.close()
-	p.mu.Lock()
-	delete(p.running, m.Build)
-	p.mu.Unlock()
+	p.forget(m.Build)
 	b.exit = messages.Exit{Code: exit.Code, Signal: exit.Signal, Wall: exit.Wall, CPUUser: exit.User, CPUSystem: exit.System, PeakMemory: exit.PeakMemory}
 	p.out.Send(m.Child, &messages.ProcessExited{Exit: b.exit, LastLog: tail.lines()})
 }
@@ -145,11 +155,19 @@ func (p *Process) killLeftovers(b *build) {
 
 func (p *Process) kill(build messages.Address) {
 	p.mu.Lock()
-	proc := p.running[build]
-	p.mu.Unlock()
-	if proc != nil {
-		p.builds.warn(proc.Kill(), "kill builder")
+	defer p.mu.Unlock()
+	if r := p.running[build]; r != nil && r.kill == nil {
+		r.kill = time.AfterFunc(killDelay, func() { p.builds.warn(r.proc.Kill(), "kill builder") })
 	}
+}
+
+func (p *Process) forget(build messages.Address) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.running[build]; r.kill != nil {
+		r.kill.Stop()
+	}
+	delete(p.running, build)
 }
 
 // tail keeps the last lines of a log.

@@ -35,7 +35,10 @@ func (w *World) reason(at messages.Address, g *goalView) error {
 		}
 		return fmt.Errorf("%s waits for inputs, and none is being made", at)
 	case messages.BuildSlot:
-		return w.slotReason(at, w.Slots)
+		if g.rank.Jobs == messages.NoLocalBuilds && w.view.held(false) > 0 {
+			return nil
+		}
+		return w.slotReason(at, w.slotLimit())
 	case messages.SubstitutionSlot:
 		return w.slotReason(at, w.Fetches)
 	case messages.PathLock:

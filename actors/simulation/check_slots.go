@@ -17,6 +17,7 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 	if s.Actor != messages.Slots {
 		return nil
 	}
+	granted := false
 	for _, e := range s.Effects {
 		send, ok := e.(host.Send)
 		if !ok {
@@ -29,14 +30,25 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 			return fmt.Errorf("%s is granted a second slot", send.To)
 		}
 		w.view.slots[send.To] = true
+		granted = true
 	}
-	if held := w.view.held(false); held > max(w.Slots, 1) {
-		return fmt.Errorf("%d slots are held, of %d", held, w.Slots)
+	if held, most := w.view.held(false), w.slotLimit(); granted && held > max(most, 1) {
+		return fmt.Errorf("%d slots are held, of %d", held, most)
 	}
 	if held := w.view.held(true); held > max(w.Fetches, 1) {
 		return fmt.Errorf("%d substitution slots are held, of %d", held, w.Fetches)
 	}
 	return nil
+}
+
+// slotLimit is how many slots there are for builds: as many as the service has, or
+// as a client that is there wants.
+func (w *World) slotLimit() int {
+	most := w.Slots
+	for _, n := range w.view.jobs {
+		most = max(most, n)
+	}
+	return most
 }
 
 // held counts the slots for substitutions, or those for builds.

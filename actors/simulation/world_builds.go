@@ -26,7 +26,8 @@ type process struct {
 	b      *build
 	child  messages.Address
 	dying  bool
-	closed bool // its output
+	closed bool          // its output
+	shutAt time.Duration // when it was closed
 	log    int64
 	began  time.Duration
 	spoke  time.Duration // when it wrote last, or began
@@ -236,7 +237,7 @@ func (w *World) writes(p *process, after time.Duration, bytes int64) {
 
 func (w *World) closes(p *process) {
 	if !p.closed {
-		p.closed = true
+		p.closed, p.shutAt = true, w.ev.now
 		w.send(messages.Process, p.child, &messages.EOF{})
 	}
 }

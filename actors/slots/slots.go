@@ -60,7 +60,7 @@ type client struct {
 type share struct {
 	held    int
 	queue   queue
-	granted uint64 // number of the newest grant to it
+	granted uint64 // twice the number of the newest grant to it; odd where it came after one and has had none
 }
 
 func (e *entry) share() *share { return &e.client.shares[e.kind] }
@@ -91,15 +91,15 @@ func (s *Slots) String() string {
 }
 
 // Step implements [host.Machine].
-func (s *Slots) Step(m messages.Message) []host.Effect {
+func (s *Slots) Step(m messages.Message) (out []host.Effect) {
+	before := s.limit(messages.BuildJob)
 	switch m := m.(type) {
 	case *messages.RankGoal:
 		s.onRank(m)
+		out = s.refuse(s.goals[m.Goal])
 	case *messages.AcquireSlot:
-		if s.none(s.entry(m.Goal), m.Kind) && !m.PreferLocal {
-			return []host.Effect{host.Send{To: m.Goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
-		}
 		s.onAcquire(m)
+		out = s.refuse(s.goals[m.Goal])
 	case *messages.ReleaseSlot:
 		if e := s.goals[m.Goal]; e != nil {
 			s.become(e, ranked)
@@ -114,7 +114,28 @@ func (s *Slots) Step(m messages.Message) []host.Effect {
 	default:
 		panic(fmt.Sprintf("%v: unexpected %v", s, m))
 	}
-	return s.grant()
+	if before > 0 && s.limit(messages.BuildJob) == 0 { // whoever wanted more is gone
+		out = append(out, s.refuseAll()...)
+	}
+	return append(out, s.grant()...)
+}
+
+// refuse tells one that waits and will never get a slot.
+func (s *Slots) refuse(e *entry) []host.Effect {
+	if e.state != queued || !s.none(e, e.kind) || e.local {
+		return nil
+	}
+	s.become(e, ranked)
+	return []host.Effect{host.Send{To: e.goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
+}
+
+func (s *Slots) refuseAll() (out []host.Effect) {
+	for _, c := range s.order {
+		for _, e := range slices.Clone(c.shares[messages.BuildJob].queue.list) {
+			out = append(out, s.refuse(e)...)
+		}
+	}
+	return out
 }
 
 // noSlots is worded as Nix words it, for programs that look for it.
@@ -174,12 +195,16 @@ func (s *Slots) entry(goal messages.Address) *entry {
 	return e
 }
 
+// join gives a goal to its client. One that comes anew stands behind all but the one
+// that was granted a slot last: else many that come one after the other would keep
+// the others waiting for ever.
 func (s *Slots) join(e *entry, name messages.Address) {
 	c := s.clients[name]
 	if c == nil {
 		c = &client{name: name}
 		for k := range c.shares {
 			c.shares[k].queue.policy = s.policies[k]
+			c.shares[k].granted = max(1, 2*s.grants) - 1
 		}
 		s.clients[name] = c
 		s.order = append(s.order, c)
@@ -222,7 +247,7 @@ func (s *Slots) grant() (out []host.Effect) {
 		for e := s.best(messages.SlotKind(k)); e != nil; e = s.best(messages.SlotKind(k)) {
 			s.become(e, holding)
 			s.grants++
-			e.share().granted = s.grants
+			e.share().granted = 2 * s.grants
 			out = append(out, host.Send{To: e.goal, Msg: &messages.SlotFree{}})
 		}
 	}

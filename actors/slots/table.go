@@ -12,11 +12,12 @@ any             RankGoal     same     (the rank is replaced)
 unknown         AcquireSlot  queued   as one of nobody's, until its rank comes
 ranked          AcquireSlot  queued   SlotFree to whoever is best, while any is free
 ranked          AcquireSlot  ranked   SlotRefused: there is no slot, nor will be
+queued          RankGoal     ranked   SlotRefused: its client wants nothing built here
 holding         ReleaseSlot  ranked   SlotFree to whoever is best
 queued          ReleaseSlot  ranked   (withdrawn)
 ranked          ReleaseSlot  ranked
 unknown         ReleaseSlot  unknown
-ranked…holding  ForgetGoal   unknown  SlotFree to whoever is best, if it held one
+ranked…holding  ForgetGoal   unknown  SlotFree to whoever is best, if it held one; or SlotRefused to all: it had wished for slots
 `
 
 // Table implements [host.Tabled].

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"troupe/actors/ports"
+	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe/remote"
 	"troupe/messages"
 	"troupe/messages/workerproto"
@@ -84,7 +85,7 @@ func (c *verifyCmd) there(s *session, client *remote.Client) error {
 		}
 		said(m)
 	}
-	remain, err := remote.Tell[*workerproto.Bool](s.ctx, client, &workerproto.VerifyStore{CheckContents: c.Contents, Repair: c.Repair})
+	remain, err := remotestore.Tell[*workerproto.Bool](s.ctx, client.Conn, &workerproto.VerifyStore{CheckContents: c.Contents, Repair: c.Repair})
 	if err != nil {
 		return err
 	}
