@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +48,9 @@ func (p *Caches) add(ctx context.Context, goal messages.Address, f *Found) (err 
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	counted := &counter{Reader: archive}
 	defer p.tell(goal, counted, archive)()
-	in := bufio.NewReaderSize(counted, bufferSize)
+	in := readers.Get().(*bufio.Reader)
+	in.Reset(counted)
+	defer func() { in.Reset(nil); readers.Put(in) }()
 	if f.Info.Path.IsDerivation() && f.Info.NarSize <= smallSize {
 		err = p.addDerivation(ctx, f, in)
 	} else {
@@ -63,6 +66,9 @@ func (p *Caches) add(ctx context.Context, goal messages.Address, f *Found) (err 
 	}
 	return nil
 }
+
+// readers are kept for the next: most paths are small.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }}
 
 const (
 	bufferSize = 64 << 10 // of a NAR that is read, in bytes
