@@ -22,11 +22,12 @@ import (
 
 // Builds makes what a builder needs, and takes what it made.
 type Builds struct {
-	out     Outbox
-	s       Services
-	prepare lanes
-	finish  lanes
-	rubbish rubbish
+	out       Outbox
+	s         Services
+	elsewhere Elsewhere
+	prepare   lanes
+	finish    lanes
+	rubbish   rubbish
 
 	nests ServeNest // nil where no builder may ask for anything
 
@@ -81,11 +82,13 @@ type build struct {
 	logEnded <-chan struct{} // closed when it is compressed; nil before its end has begun
 	start    time.Time
 	exit     messages.Exit
+
+	engagement Engagement // of a build elsewhere, which has no places; nil for one here
 }
 
 // NewBuilds makes the builds port.
-func NewBuilds(out Outbox, s Services) *Builds {
-	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce), rubbish: newRubbish(),
+func NewBuilds(out Outbox, s Services, e Elsewhere) *Builds {
+	return &Builds{out: out, s: s, elsewhere: e, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce), rubbish: newRubbish(),
 		builds: map[messages.Address]*build{}, roots: map[string]string{}}
 }
 
@@ -98,6 +101,10 @@ func (p *Builds) Handle(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.PrepareBuild:
 		b := p.add(m)
+		if !m.Place.Here() { // as many as there are slots: a machine may be slow to answer
+			go func() { p.out.Send(m.Build, p.engage(b, m)) }()
+			return
+		}
 		p.prepare.run(func() { p.out.Send(m.Build, p.onPrepare(b, m)) })
 	case *messages.FinishBuild:
 		p.finish.run(func() { p.out.Send(m.Build, p.onFinish(m)) })

@@ -25,23 +25,10 @@ import (
 // make prepares a build. What it made before it fails is removed when the build
 // is discarded.
 func (p *Builds) make(b *build, m *messages.PrepareBuild) (err error) {
-	if b.policy, err = p.s.PolicyOf(m.Settings); err != nil {
+	if err := p.read(b, m); err != nil {
 		return err
 	}
-	if b.drv, err = p.s.ReadDerivation(b.path); err != nil {
-		return err
-	}
-	dir := p.s.Layout.Dir
-	if b.options, err = b.drv.Options(dir); err != nil {
-		return inputError{err}
-	}
-	for in, err := range p.s.DB.Closure(m.Inputs...) {
-		if err != nil {
-			return fmt.Errorf("closure of the inputs of '%s': %w", dir.Join(b.path), err)
-		}
-		b.inputs = append(b.inputs, in)
-	}
-	boxed, err := sandbox.Wanted(b.policy.Sandbox, b.options, dir.Join(b.path))
+	boxed, err := sandbox.Wanted(b.policy.Sandbox, b.options, p.s.Layout.Dir.Join(b.path))
 	if err != nil {
 		return inputError{err}
 	}
@@ -58,6 +45,27 @@ func (p *Builds) make(b *build, m *messages.PrepareBuild) (err error) {
 		b.log, err = buildlog.Create(p.s.Layout.LogDir, b.path)
 	}
 	return err
+}
+
+// read reads what is to be built, and what it needs.
+func (p *Builds) read(b *build, m *messages.PrepareBuild) (err error) {
+	if b.policy, err = p.s.PolicyOf(m.Settings); err != nil {
+		return err
+	}
+	if b.drv, err = p.s.ReadDerivation(b.path); err != nil {
+		return err
+	}
+	dir := p.s.Layout.Dir
+	if b.options, err = b.drv.Options(dir); err != nil {
+		return inputError{err}
+	}
+	for in, err := range p.s.DB.Closure(m.Inputs...) {
+		if err != nil {
+			return fmt.Errorf("closure of the inputs of '%s': %w", dir.Join(b.path), err)
+		}
+		b.inputs = append(b.inputs, in)
+	}
+	return nil
 }
 
 // clearOutputs removes what lies at the outputs' places and is not valid: the

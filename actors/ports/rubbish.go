@@ -53,6 +53,10 @@ func (p *Builds) clean(b *build, failed bool) {
 	if b.log != nil && b.log.Size() == 0 {
 		<-b.logEnded // there is nothing else to read until then
 	}
+	if b.engagement != nil {
+		p.warn(b.engagement.Close(), "end build elsewhere")
+		return // what is not valid is removed before the next try
+	}
 	p.removeDirs(b, failed)
 	if b.places.Store == "" && b.drv != nil {
 		p.removeRedirected(b)

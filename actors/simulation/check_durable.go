@@ -11,12 +11,22 @@ import (
 // durableChecker: what a client is told is valid is on disk with its closure
 // when it is told, and stays.
 type durableChecker struct {
-	seen int // changes of the disk
+	seen       int                        // changes of the disk
+	registered map[storepath.Path]*record // with the store, in this life of the service
+}
+
+func newDurableChecker() *durableChecker {
+	return &durableChecker{registered: map[storepath.Path]*record{}}
 }
 
 func (*durableChecker) name() string { return "durable" }
 
-func (*durableChecker) step(w *World, s host.Step) error {
+func (c *durableChecker) step(w *World, s host.Step) error {
+	if m, ok := s.Message.(*messages.RegisterPaths); ok {
+		for _, p := range m.Paths {
+			c.registered[p] = w.disk.records[p]
+		}
+	}
 	if s.Actor != messages.Worker {
 		return nil
 	}
@@ -75,5 +85,17 @@ func (c *durableChecker) quiet(w *World) error {
 	return nil
 }
 
-func (c *durableChecker) crash(w *World) error { return c.quiet(w) }
-func (c *durableChecker) end(w *World) error   { return c.quiet(w) }
+func (c *durableChecker) crash(w *World) error {
+	clear(c.registered)
+	return c.quiet(w)
+}
+
+// end: what is registered does not stay provisional.
+func (c *durableChecker) end(w *World) error {
+	for p, then := range c.registered {
+		if r := w.disk.records[p]; r == then && r != nil && !r.durable {
+			return fmt.Errorf("%v was registered and is never put on disk", p)
+		}
+	}
+	return c.quiet(w)
+}

@@ -35,7 +35,15 @@ func (w *World) reason(at messages.Address, g *goalView) error {
 		}
 		return fmt.Errorf("%s waits for inputs, and none is being made", at)
 	case messages.BuildSlot:
-		return w.slotReason(at, w.Slots)
+		if g.rank.Jobs == messages.NoLocalBuilds && w.view.held(false) > 0 {
+			return nil
+		}
+		if len(w.builders.asked) > 0 { // who is being asked about may have a slot
+			return nil
+		}
+		return w.slotReason(at, w.slotLimit())
+	case messages.AnyMachine:
+		return w.builders.reason(at)
 	case messages.SubstitutionSlot:
 		return w.slotReason(at, w.Fetches)
 	case messages.PathLock:

@@ -25,12 +25,19 @@ type guest struct {
 func newGuest(w *World, i int) *guest {
 	g := &guest{w: w, rng: stream(w.Seed, "guest", uint64(i)), terms: w.Terms}
 	g.visits, g.keeps = 1+g.rng.IntN(w.Requests+1), g.rng.IntN(2) == 0
+	if g.rng.IntN(6) == 0 { // for one small thing after the other
+		g.visits += 8
+	}
 	g.terms.Limits = w.Limits
 	switch g.rng.IntN(12) {
 	case 0:
 		g.terms.Settings = "substituters = another\n"
 	case 1:
 		g.terms.Fallback = !g.terms.Fallback
+	case 2:
+		g.terms.Jobs = w.Slots + 1 + g.rng.IntN(2)
+	case 3:
+		g.terms.Jobs = messages.NoLocalBuilds
 	}
 	g.soon()
 	return g

@@ -21,11 +21,12 @@ type view struct {
 	goals    map[messages.Address]*goalView
 	living   []*goalView // the same
 	byKey    map[messages.GoalKey]messages.Address
-	slots    map[messages.Address]bool // held
-	lent     map[messages.Address]int  // goal to uid
-	alive    map[messages.Address]bool // actors that were spawned
-	failed   map[messages.Address]bool // actors that panicked
-	twice    messages.GoalKey          // a goal that was made although it is there
+	slots    map[messages.Address]messages.Place // held, and where
+	lent     map[messages.Address]int            // goal to uid
+	jobs     map[messages.Address]int            // of goals that slots knows: how many builds their clients want
+	alive    map[messages.Address]bool           // actors that were spawned
+	failed   map[messages.Address]bool           // actors that panicked
+	twice    messages.GoalKey                    // a goal that was made although it is there
 }
 
 // request is one that the worker has taken and not answered.
@@ -38,16 +39,17 @@ type request struct {
 
 // goalView is one living goal.
 type goalView struct {
-	at      messages.Address
-	target  messages.Target
-	key     messages.GoalKey
-	terms   messages.Terms
-	waitees map[messages.GoalKey]int // how often each is awaited
-	rank    messages.RankGoal
-	weight  time.Duration // what its build counts on the path of those it awaits
-	wait    messages.Wait // what it says it waits for
-	leaving bool          // it was told to cancel, or panicked
-	wanted  uint64        // the newest look at which it was wanted; see [view.wanted]
+	at       messages.Address
+	target   messages.Target
+	key      messages.GoalKey
+	terms    messages.Terms
+	waitees  map[messages.GoalKey]int // how often each is awaited
+	rank     messages.RankGoal
+	weight   time.Duration   // what its build counts on the path of those it awaits
+	wait     messages.Wait   // what it says it waits for
+	audience map[uint64]bool // the requests that it is said to be needed for
+	leaving  bool            // it was told to cancel, or panicked
+	wanted   uint64          // the newest look at which it was wanted; see [view.wanted]
 }
 
 func newView() *view {
@@ -59,8 +61,9 @@ func newView() *view {
 // crash forgets everything but which numbers were used.
 func (v *view) crash() {
 	v.requests, v.goals = map[uint64]*request{}, map[messages.Address]*goalView{}
-	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]bool{}
+	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]messages.Place{}
 	v.lent, v.living = map[messages.Address]int{}, nil
+	v.jobs = map[messages.Address]int{}
 	v.alive, v.failed = map[messages.Address]bool{}, map[messages.Address]bool{}
 }
 
@@ -71,10 +74,13 @@ func (v *view) newRequest() uint64 {
 
 // progress notes what goals say they wait for.
 func (v *view) progress(m messages.Message) {
-	if m, ok := m.(*messages.GoalChanged); ok {
+	switch m := m.(type) {
+	case *messages.GoalChanged:
 		if g := v.goals[m.Goal]; g != nil {
 			g.wait = m.Wait
 		}
+	case *messages.GoalWanted:
+		v.audience(m)
 	}
 }
 
@@ -216,6 +222,7 @@ func (v *view) forget(goal messages.Address) {
 func (v *view) slot(s host.Step) {
 	switch m := s.Message.(type) {
 	case *messages.RankGoal:
+		v.jobs[m.Goal] = m.Jobs
 		if g := v.goals[m.Goal]; g != nil {
 			g.rank = *m
 		}
@@ -223,6 +230,7 @@ func (v *view) slot(s host.Step) {
 		delete(v.slots, m.Goal)
 	case *messages.ForgetGoal:
 		delete(v.slots, m.Goal)
+		delete(v.jobs, m.Goal)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 // Where it is remembered what caches say, by the store and the environment.
 func TestMemory(t *testing.T) {
-	t.Setenv("HOME", "/u")
+	t.Setenv("HOME", "/h")
 	system := location{StateDir: "/nix/var/nix"}
 	const name = "/troupe/narinfos/337aabcdd2de5680aab9f89370c82118"
 	for _, c := range []struct {
@@ -16,10 +16,10 @@ func TestMemory(t *testing.T) {
 		l               location
 		want            caches.Memory
 	}{
-		{"", "", "", system, caches.Memory{Dir: "/u/.cache" + name, Marker: "/u/.cache/nix/binary-cache-troupe"}},
+		{"", "", "", system, caches.Memory{Dir: "/h/.cache" + name, Marker: "/h/.cache/nix/binary-cache-troupe"}},
 		{"/c", "", "", system, caches.Memory{Dir: "/c" + name, Marker: "/c/nix/binary-cache-troupe"}},
 		{"/c", "/n", "", system, caches.Memory{Dir: "/c" + name, Marker: "/n/binary-cache-troupe"}},
-		{"relative", "", "1", system, caches.Memory{Dir: "/u/.cache" + name, Marker: "/u/.cache/nix/binary-cache-troupe", Files: true}},
+		{"relative", "", "1", system, caches.Memory{Dir: "/h/.cache" + name, Marker: "/h/.cache/nix/binary-cache-troupe", Files: true}},
 		{"/c", "/n", "0", location{Root: "/r", StateDir: "/r/nix/var/nix"}, caches.Memory{Dir: "/r/nix/var/nix/troupe/narinfos"}},
 	} {
 		t.Setenv("XDG_CACHE_HOME", c.xdg)

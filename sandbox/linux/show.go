@@ -86,20 +86,32 @@ func mountPoint(store int, name string, kind sandbox.FoundKind) (fd int, err err
 
 var errSwapped = errors.New("the builder has put something else at the mount point")
 
-// inNamespace calls f on a thread in a mount namespace. The thread is of no use
-// for anything else afterwards: it ends with its goroutine.
+// inNamespace calls f on a thread in a mount namespace.
 func inNamespace(namespace int, f func() error) error {
+	return onSpentThread(func() error {
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return os.NewSyscallError("unshare", err)
+		}
+		if err := unix.Setns(namespace, unix.CLONE_NEWNS); err != nil {
+			return os.NewSyscallError("setns", err)
+		}
+		return f()
+	})
+}
+
+// onSpentThread calls f on a thread that is of no use for anything afterwards: it
+// ends with its goroutine. The first thread of a process cannot end, and what is
+// asked of /proc/self is answered by its namespaces; so it is passed over.
+func onSpentThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlocked
-		err := os.NewSyscallError("unshare", unix.Unshare(unix.CLONE_FS))
-		if err == nil {
-			err = os.NewSyscallError("setns", unix.Setns(namespace, unix.CLONE_NEWNS))
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			done <- f() // and the thread is never unlocked
+			return
 		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
+		defer runtime.UnlockOSThread()
+		done <- onSpentThread(f) // which gets another one
 	}()
 	return <-done
 }

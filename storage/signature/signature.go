@@ -61,14 +61,7 @@ func (k PublicKeys) Valid(dir storepath.Dir, i validity.Info) int {
 	if err != nil {
 		return 0
 	}
-	good := 0
-	for _, s := range i.Signatures {
-		sig, err := gonix.ParseSignature(s)
-		if err == nil && slices.ContainsFunc(k, func(k gonix.PublicKey) bool { return k.Verify(text, sig) }) {
-			good++
-		}
-	}
-	return good
+	return k.Signed(text, i.Signatures)
 }
 
 // SecretKeys sign.
@@ -109,13 +102,22 @@ func (k SecretKeys) Sign(dir storepath.Dir, i validity.Info) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := make([]string, len(k))
-	for n, secret := range k {
+	made, err := k.SignText(text)
+	if err != nil {
+		return nil, fmt.Errorf("sign path '%s': %w", dir.Join(i.Path), err)
+	}
+	return made, nil
+}
+
+// SignText makes a signature over a text with each key.
+func (k SecretKeys) SignText(text string) ([]string, error) {
+	var made []string
+	for _, secret := range k {
 		sig, err := secret.Sign(nil, text)
 		if err != nil {
-			return nil, fmt.Errorf("sign path '%s': %w", dir.Join(i.Path), err)
+			return nil, err
 		}
-		made[n] = sig.String()
+		made = append(made, sig.String())
 	}
 	return made, nil
 }
@@ -128,14 +130,9 @@ func RealisationFingerprint(r validity.Realisation) string {
 
 // SignRealisation makes a signature with each key.
 func (k SecretKeys) SignRealisation(r validity.Realisation) ([]string, error) {
-	text := RealisationFingerprint(r)
-	var made []string
-	for _, secret := range k {
-		sig, err := secret.Sign(nil, text)
-		if err != nil {
-			return nil, fmt.Errorf("sign realisation '%v': %w", r.ID, err)
-		}
-		made = append(made, sig.String())
+	made, err := k.SignText(RealisationFingerprint(r))
+	if err != nil {
+		return nil, fmt.Errorf("sign realisation '%v': %w", r.ID, err)
 	}
 	return made, nil
 }
@@ -143,8 +140,12 @@ func (k SecretKeys) SignRealisation(r validity.Realisation) ([]string, error) {
 // ValidRealisation counts those of a realisation's signatures that are right and
 // by one of the keys.
 func (k PublicKeys) ValidRealisation(r validity.Realisation) (good int) {
-	text := RealisationFingerprint(r)
-	for _, s := range r.Signatures {
+	return k.Signed(RealisationFingerprint(r), r.Signatures)
+}
+
+// Signed counts the signatures that are right for a text and by one of the keys.
+func (k PublicKeys) Signed(text string, signatures []string) (good int) {
+	for _, s := range signatures {
 		sig, err := gonix.ParseSignature(s)
 		if err == nil && slices.ContainsFunc(k, func(k gonix.PublicKey) bool { return k.Verify(text, sig) }) {
 			good++

@@ -58,6 +58,9 @@ func (p *Caches) Handle(m messages.Message) {
 	case *messages.LookUpPath:
 		t := p.begin(m.From)
 		p.run(t, m.From, func() messages.Message { return p.lookUp(t, m) })
+	case *messages.LookUpRealisations:
+		t := p.begin(m.From)
+		p.run(t, m.From, func() messages.Message { return p.lookUpRealisations(t, m) })
 	case *messages.FetchPath:
 		t := p.find(m.From)
 		p.run(t, m.From, func() messages.Message { return p.fetch(t, m) })
@@ -98,7 +101,20 @@ func (p *Caches) run(t *task, goal messages.Address, work func() messages.Messag
 		if answer := work(); t.ctx.Err() == nil {
 			p.out.Send(goal, answer)
 		}
+		if t.found == nil {
+			p.drop(t, goal)
+		}
 	}()
+}
+
+// drop forgets a task of which nothing is left: the goal may have begun another.
+func (p *Caches) drop(t *task, goal messages.Address) {
+	t.end()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tasks[goal] == t {
+		delete(p.tasks, goal)
+	}
 }
 
 func (p *Caches) kill(m *messages.KillFetch) {
@@ -143,13 +159,22 @@ func (p *Caches) lookUp(t *task, m *messages.LookUpPath) messages.Message {
 	case found == nil:
 		return &messages.PathNotFound{More: more, Warning: warning}
 	}
-	if err := p.adder(policy).Admits(found.Info, found.terms()); err != nil {
+	if err := p.admits(found, policy); err != nil {
 		return &messages.PathNotFound{More: more, Warning: fmt.Sprintf(
 			"ignoring substitute for '%s' from '%s', as it's not signed by any of the keys in 'trusted-public-keys'",
 			p.s.Layout.Dir.Join(m.Path), sub)}
 	}
 	t.found, found.policy, found.more = found, policy, more
 	return &messages.PathFound{Name: sub.String(), References: found.Others(), NarSize: found.Info.NarSize, Download: found.nar.FileSize}
+}
+
+// admits says why what was found is not taken. Of what a program makes nothing is known
+// before: it is trusted as it was named.
+func (p *Caches) admits(f *Found, policy ports.BuildPolicy) error {
+	if _, is := f.sub.source.(*programSource); is {
+		return nil
+	}
+	return p.adder(policy).Admits(f.Info, f.terms())
 }
 
 // adder adds what a goal fetches, which holds the lock and keeps the path.

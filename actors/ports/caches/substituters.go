@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"troupe/actors/ports"
+	"troupe/actors/ports/remotestore"
 	"troupe/storage/binarycache"
 	"troupe/storage/narinfocache"
 	"troupe/storage/storepath"
+	"troupe/storage/storeurl"
 	"troupe/storage/transfer"
 )
 
@@ -40,20 +43,39 @@ type pool struct {
 	caches map[string]*Substituter // by URL
 }
 
+// close gives up idle connections.
+func (p *pool) close() {
+	p.Close()
+	for _, sub := range p.caches {
+		if sub == nil {
+			continue
+		}
+		switch at := sub.source.(type) {
+		case *programSource:
+			at.close()
+		case *remoteSource:
+			if err := at.store.Close(); err != nil {
+				sub.s.Log.Warn().Err(err).Msg("close substituter")
+			}
+		}
+	}
+}
+
 // poolsKept bounds the pools: clients may want time-outs of their own.
 const poolsKept = 32
 
-// Substituter is one cache.
+// Substituter is one cache, or another store.
 type Substituter struct {
-	*binarycache.Cache
+	source
 	*Substituters
+	Config storeurl.Common
 	dir    storepath.Dir // of this machine's store
 	remote bool
 	intro  introduction
 }
 
 // String is the cache's name.
-func (s *Substituter) String() string { return s.Cache.String() }
+func (s *Substituter) String() string { return s.source.String() }
 
 // Memory says how it is remembered what caches say.
 type Memory struct {
@@ -75,7 +97,7 @@ func (s *Substituters) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.pools {
-		p.Close()
+		p.close()
 	}
 	if s.answers == nil {
 		return
@@ -133,11 +155,9 @@ func (s *Substituters) open(policy ports.BuildPolicy) ([]*Substituter, error) {
 	for _, url := range policy.Caches.Substituters {
 		sub, known := p.caches[url]
 		if !known {
-			cache, err := p.Open(url)
-			if err != nil {
+			var err error
+			if sub, err = s.make(p, policy, url); err != nil {
 				s.s.Log.Warn().Err(err).Msg("use substituter")
-			} else {
-				sub = &Substituter{Cache: cache, Substituters: s, dir: s.s.Layout.Dir, remote: cache.Config.URL.Scheme != "file"}
 			}
 			p.caches[url] = sub
 		}
@@ -155,6 +175,37 @@ func (s *Substituters) forgetPools() {
 		old.Close()
 	}
 	clear(s.pools)
+}
+
+// make makes the substituter of a URL; nil where there can be none.
+func (s *Substituters) make(p *pool, policy ports.BuildPolicy, url string) (*Substituter, error) {
+	sub := &Substituter{Substituters: s, dir: s.s.Layout.Dir, remote: true}
+	if strings.HasPrefix(url, programScheme) {
+		program, err := newProgramSource(url, s.s.Layout)
+		if err != nil {
+			return nil, err
+		}
+		sub.source, sub.Config = program, program.config
+		return sub, nil
+	}
+	if !remotestore.Known(url) {
+		cache, err := p.Open(url)
+		if err != nil {
+			return nil, err
+		}
+		sub.source, sub.Config, sub.remote = cacheSource{cache}, cache.Config.Common, cache.Config.URL.Scheme != "file"
+		return sub, nil
+	}
+	store, config, err := remotestore.OpenAny(url, remotestore.Settings{Dir: s.s.Layout.Dir,
+		ConnectTimeout: policy.Builtin.ConnectTimeout, Say: func(line string) { s.s.Log.Info().Msg(line) }})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range config.Warnings {
+		s.s.Log.Warn().Msg(w)
+	}
+	sub.source, sub.Config = &remoteSource{store: store, config: config, stall: policy.Builtin.StallTimeout}, config.Common
+	return sub, nil
 }
 
 func (s *Substituters) settings(policy ports.BuildPolicy) binarycache.Settings {

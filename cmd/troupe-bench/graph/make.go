@@ -23,7 +23,9 @@ type Item struct {
 	Drv     *derivation.Derivation
 	Path    storepath.Path
 	Out     storepath.Path
-	NarHash nixhash.Hash // zero where it is not known before the build
+	NarHash nixhash.Hash     // zero where it is not known before the build
+	Archive []byte           // the NAR of that hash, of trivial builders
+	Refs    []storepath.Path // of the output, of trivial builders; sorted
 }
 
 // Trivial is the builder's script. It runs in one process, and writes the
@@ -91,11 +93,14 @@ func (b *making) empty(name, script string) *derivation.Derivation {
 func (b *making) trivial(n Node) error {
 	d := b.empty(n.Name, Trivial)
 	var deps []string
+	var refs []storepath.Path
 	for _, i := range n.Inputs {
 		in := b.items[i]
 		d.Inputs = append(d.Inputs, derivation.Input{Path: in.Path, Wanted: derivation.Wanted{Outputs: []string{"out"}}})
 		deps = append(deps, b.Dir.Join(in.Out))
+		refs = append(refs, in.Out)
 	}
+	sortPaths(refs)
 	sortInputs(d.Inputs)
 	contents := n.Name + " " + b.Salt + "\n"
 	if len(deps) > 0 {
@@ -116,6 +121,7 @@ func (b *making) trivial(n Node) error {
 		return err
 	}
 	item.NarHash = nixhash.Sum(nixhash.SHA256, archive.Bytes())
+	item.Archive, item.Refs = archive.Bytes(), refs
 	b.items = append(b.items, item)
 	return nil
 }

@@ -31,10 +31,14 @@ func readStat(pid int) (s stat, err error) {
 	if err != nil {
 		return s, err
 	}
-	_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')'):]), " ")
+	return parseStat(string(text))
+}
+
+func parseStat(line string) (s stat, err error) {
+	_, rest, _ := strings.Cut(line[strings.LastIndexByte(line, ')')+1:], " ")
 	fields := strings.Fields(rest) // from the state on, the third of them all
 	if len(fields) < 15 {
-		return s, fmt.Errorf("read '/proc/%d/stat': %d fields", pid, len(fields))
+		return s, fmt.Errorf("read '%s': not the status of a process", line)
 	}
 	s.parent, err = strconv.Atoi(fields[1])
 	for _, f := range fields[11:15] {
@@ -43,6 +47,13 @@ func readStat(pid int) (s stat, err error) {
 		err = errors.Join(err, e)
 	}
 	return s, err
+}
+
+// Used is the processor time in a line of /proc/PID/stat, with that of the children
+// that were waited for.
+func Used(line string) (time.Duration, error) {
+	s, err := parseStat(line)
+	return s.used, err
 }
 
 // all are the processes of the tree that are.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"troupe/cmd/troupe-bench/meter"
@@ -88,6 +89,9 @@ type runner struct {
 func (b *Bench) measure(ctx context.Context, r Row, out *report.Row) (err error) {
 	if r.Conf.Jobs == 0 {
 		r.Conf.Jobs = runtime.NumCPU()
+	}
+	for i, line := range r.Conf.Lines {
+		r.Conf.Lines[i] = strings.ReplaceAll(line, "{cache}", cacheURL(b.Work))
 	}
 	var runners []runner
 	defer func() {

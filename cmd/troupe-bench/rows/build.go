@@ -39,15 +39,15 @@ func (t *build) Measure(ctx context.Context, s *side.Side, sample *report.Sample
 		return err
 	}
 	top := t.items[t.shape.Top()]
-	out, took, err := s.Run(ctx, "nix-store", "--realise", s.Dir.Join(top.Path))
+	ran, err := s.Run(ctx, "nix-store", "--realise", s.Dir.Join(top.Path))
 	if err != nil {
 		return err
 	}
-	if out != s.Dir.Join(top.Out) {
-		return fmt.Errorf("realise '%s' at the daemon '%s': the answer is '%s'", top.Path, s.Name, out)
+	if ran.Out != s.Dir.Join(top.Out) {
+		return fmt.Errorf("realise '%s' at the daemon '%s': the answer is '%s'", top.Path, s.Name, ran.Out)
 	}
 	sample.Items = len(t.items)
-	sample.Wall = took.Seconds()
+	sample.Wall = ran.Took.Seconds()
 	sample.Builder = cost.Seconds() * float64(len(t.items))
 	return nil
 }

@@ -33,6 +33,9 @@ func (b *Bench) Describe(ctx context.Context, spec side.Spec) (out report.Side, 
 		out.Command = "at " + spec.Socket
 		return out, nil
 	}
+	if own, err := exec.CommandContext(ctx, spec.Command[0], "--version").Output(); err == nil && spec.Root == "/" {
+		out.Version = strings.TrimSpace(string(own)) // which ours does not say to clients
+	}
 	out.Syncs, err = b.Count(ctx, s, syncs, graph.Chain(20))
 	return out, err
 }

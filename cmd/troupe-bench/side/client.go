@@ -12,10 +12,12 @@ import (
 	"syscall"
 	"time"
 
+	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe-bench/graph"
 	"troupe/cmd/troupe/remote"
 	"troupe/messages/workerproto"
 	"troupe/storage/localstore"
+	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
 
@@ -23,28 +25,35 @@ import (
 func (s *Side) Client(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.client, "NIX_STORE_DIR=" + string(s.Dir), "NIX_REMOTE=unix://" + s.Socket,
-		"NIX_STATE_DIR=" + s.client + "/state", "NIX_CONF_DIR=" + s.client, "NIX_CONFIG=experimental-features = nix-command"}
+		"NIX_STATE_DIR=" + s.client + "/state", "NIX_CONF_DIR=" + s.client, "NIX_CONFIG=" + fmt.Sprintf("experimental-features = nix-command\nmax-jobs = %d", s.conf.Jobs)}
 	cmd.Dir = s.client
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us, who end it
 	cmd.WaitDelay = time.Second
 	return cmd
 }
 
-// Run runs such a command and returns what it prints and how long it took.
-func (s *Side) Run(ctx context.Context, name string, args ...string) (out string, took time.Duration, err error) {
+// Ran is a command that has run.
+type Ran struct {
+	Out  string // without white space around it
+	Said string // on stderr
+	Took time.Duration
+}
+
+// Run runs such a command.
+func (s *Side) Run(ctx context.Context, name string, args ...string) (Ran, error) {
 	cmd := s.Client(ctx, name, args...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	begun := time.Now()
 	text, err := cmd.Output()
-	took = time.Since(begun)
+	took := time.Since(begun)
 	if ctx.Err() != nil {
-		return "", 0, context.Cause(ctx)
+		return Ran{}, context.Cause(ctx)
 	}
 	if err != nil {
-		return "", 0, fmt.Errorf("run %s at the daemon '%s': %w: %s", name, s.Name, err, complaint(said.String()))
+		return Ran{}, fmt.Errorf("run %s at the daemon '%s': %w: %s", name, s.Name, err, complaint(said.String()))
 	}
-	return strings.TrimSpace(string(text)), took, nil
+	return Ran{strings.TrimSpace(string(text)), said.String(), took}, nil
 }
 
 // Dial is a connection of our own.
@@ -95,18 +104,42 @@ func (s *Side) Check(ctx context.Context, items []graph.Item) error {
 	return s.with(ctx, func(c *remote.Client) error {
 		records := c.Records(ctx)
 		for _, i := range items {
-			info, ok, err := records.Get(i.Out)
-			switch {
-			case err != nil:
+			if err := s.check(records, i.Out, i.NarHash); err != nil {
 				return err
-			case !ok:
-				return fmt.Errorf("check the work of the daemon '%s': '%s' is not valid", s.Name, s.Dir.Join(i.Out))
-			case !i.NarHash.IsZero() && info.NarHash != i.NarHash:
-				return fmt.Errorf("check the work of the daemon '%s': '%s' has the hash %s, not %s", s.Name, s.Dir.Join(i.Out), info.NarHash.SRI(), i.NarHash.SRI())
 			}
 		}
 		return nil
 	})
+}
+
+// CheckHash reports a path that is not valid, or whose contents have another hash.
+func (s *Side) CheckHash(ctx context.Context, p storepath.Path, want nixhash.Hash) error {
+	return s.with(ctx, func(c *remote.Client) error { return s.check(c.Records(ctx), p, want) })
+}
+
+func (s *Side) check(records *remote.Records, p storepath.Path, want nixhash.Hash) error {
+	info, ok, err := records.Get(p)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return fmt.Errorf("check the work of the daemon '%s': '%s' is not valid", s.Name, s.Dir.Join(p))
+	case !want.IsZero() && info.NarHash != want:
+		return fmt.Errorf("check the work of the daemon '%s': '%s' has the hash %s, not %s", s.Name, s.Dir.Join(p), info.NarHash.SRI(), want.SRI())
+	}
+	return nil
+}
+
+// Valid lists all valid paths.
+func (s *Side) Valid(ctx context.Context) (all []storepath.Path, err error) {
+	err = s.with(ctx, func(c *remote.Client) error {
+		reply, err := remotestore.Tell[*workerproto.Paths](ctx, c.Conn, &workerproto.QueryAllValidPaths{})
+		if err == nil {
+			all = reply.Paths
+		}
+		return err
+	})
+	return all, err
 }
 
 // Version is what the daemon says that it is.
@@ -121,7 +154,7 @@ func (s *Side) Version(ctx context.Context) (version string, err error) {
 // Collect deletes all that is dead.
 func (s *Side) Collect(ctx context.Context) error {
 	return s.with(ctx, func(c *remote.Client) error {
-		_, err := remote.Tell[*workerproto.GCResult](ctx, c, &workerproto.CollectGarbage{Action: workerproto.GCDeleteDead, MaxFreed: math.MaxUint64})
+		_, err := remotestore.Tell[*workerproto.GCResult](ctx, c.Conn, &workerproto.CollectGarbage{Action: workerproto.GCDeleteDead, MaxFreed: math.MaxUint64})
 		return err
 	})
 }

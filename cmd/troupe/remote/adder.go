@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"troupe/actors/ports/remotestore"
 	"troupe/messages/workerproto"
 	"troupe/storage/addition"
 	"troupe/storage/derivation"
@@ -13,6 +14,7 @@ import (
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
+	"troupe/storage/validity"
 )
 
 // Adder adds to the daemon's store. Derivations are sent at [Adder.Commit], many
@@ -30,7 +32,7 @@ type Adder struct {
 
 // waiting is a derivation that is to be sent.
 type waiting struct {
-	info workerproto.ValidPathInfo
+	info validity.Info
 	text []byte
 }
 
@@ -91,7 +93,7 @@ func (a *Adder) Derivation(_ context.Context, d *derivation.Derivation) (storepa
 		return p, err
 	}
 	ca := storepath.ContentAddress{Method: storepath.Text, Hash: nixhash.Sum(nixhash.SHA256, text)}
-	a.waiting = append(a.waiting, waiting{text: text, info: workerproto.ValidPathInfo{Path: p, References: d.Refs(), CA: ca.String(),
+	a.waiting = append(a.waiting, waiting{text: text, info: validity.Info{Path: p, References: d.Refs(), CA: ca.String(),
 		NarHash: nixhash.Sum(nixhash.SHA256, archive), NarSize: uint64(len(archive))}})
 	a.will[p] = d
 	return p, nil
@@ -115,7 +117,7 @@ func (a *Adder) Tree(ctx context.Context, file, name string) (storepath.Path, er
 }
 
 func (a *Adder) add(ctx context.Context, name, file string, m storepath.Method) (storepath.Path, error) {
-	reply, err := Send[*workerproto.AddedPath](ctx, a.c, &workerproto.AddToStore{Name: name, Method: m, Algorithm: nixhash.SHA256},
+	reply, err := remotestore.Send[*workerproto.AddedPath](ctx, a.c.Conn, &workerproto.AddToStore{Name: name, Method: m, Algorithm: nixhash.SHA256},
 		func(w io.Writer) error {
 			if m == storepath.NAR {
 				return nar.Dump(w, file)
@@ -137,24 +139,13 @@ func (a *Adder) Commit(ctx context.Context, _ ...storepath.Path) error {
 	if len(a.waiting) == 0 {
 		return nil
 	}
-	_, err := Send[*workerproto.Nothing](ctx, a.c, &workerproto.AddMultipleToStore{}, a.write)
+	var objects []remotestore.Object
+	for _, d := range a.waiting {
+		objects = append(objects, remotestore.Object{Info: d.info, Archive: func(w io.Writer) error { return nar.DumpFile(w, d.text) }})
+	}
+	err := a.c.Add(ctx, remotestore.Terms{}, objects...)
 	a.waiting = nil
 	clear(a.will)
 	clear(a.hashes)
 	return err
-}
-
-// write writes the stream of [workerproto.AddMultipleToStore].
-func (a *Adder) write(to io.Writer) error {
-	w := workerproto.NewWriter(to)
-	w.Int(uint64(len(a.waiting)))
-	for _, d := range a.waiting {
-		if err := workerproto.WritePathInfo(w, d.info, a.c.Dialect); err != nil {
-			return err
-		}
-		if err := nar.DumpFile(w, d.text); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
 }
