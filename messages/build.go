@@ -28,8 +28,9 @@ type PrepareBuild struct {
 	Limits Limits `json:",omitzero"`
 }
 
-// InspectPaths asks the builds port whether what lies at valid paths is what is
-// recorded of them. From goal; answered by [PathsInspected].
+// InspectPaths asks the builds port whether what lies at valid paths, and at all
+// that they refer to, is what is recorded of them. From goal; answered by
+// [PathsInspected].
 type InspectPaths struct {
 	From  Address
 	Paths []storepath.Path
@@ -37,8 +38,15 @@ type InspectPaths struct {
 
 // PathsInspected has the paths that are gone or changed.
 type PathsInspected struct {
-	Wrong []storepath.Path
-	Error string `json:",omitempty"` // they could not be looked at
+	Wrong  []storepath.Path // of those that were asked for
+	Others []WrongPath      `json:",omitempty"` // that these refer to
+	Error  string           `json:",omitempty"` // they could not be looked at
+}
+
+// WrongPath is a valid path whose contents are gone or changed.
+type WrongPath struct {
+	Path  storepath.Path
+	Maker storepath.Path `json:",omitzero"` // a valid derivation with it as an output; zero where there is none
 }
 
 // BuildPrepared says that a child can be started.

@@ -68,8 +68,10 @@ type RealisationsFound struct {
 // observers come meanwhile ([PathProgress]). Answered by [PathFetched] or
 // [FetchFailed], unless [KillFetch] comes first.
 type FetchPath struct {
-	From Address
-	Path storepath.Path
+	From   Address
+	Path   storepath.Path
+	Limits Limits `json:",omitzero"`  // of a program that fetches
+	Repair bool   `json:",omitempty"` // put it in the place of what is valid
 }
 
 // PathFetched says that the path is valid.

@@ -34,6 +34,7 @@ type Derivation struct {
 	provisional []storepath.Path           // what was valid and is not on disk yet
 
 	wrong    []storepath.Path      // valid outputs whose contents are not what is recorded
+	mended   bool                  // these were to be fetched
 	inputs   []storepath.Path      // outputs of finished waitees, and sources
 	built    []messages.BuiltInput // the same outputs, where they are for a resolution
 	leading  []leading             // to derivations that are outputs
@@ -61,6 +62,7 @@ const (
 	loadDerivation           // it was fetched and is being read
 	haveDerivation           // which outputs are valid is being asked
 	inspecting               // whether what is there is right is being looked at
+	repairClosure            // what the outputs refer to is not, and is awaited
 	seekRealisations         // where outputs without a path lie is being asked of substituters
 	trySubstitutes           // outputs that are not valid are awaited, as far as they are wanted
 	outputsSubstituted       // not all can be substituted; inputs are awaited
@@ -83,7 +85,7 @@ const (
 )
 
 var stateNames = [...]string{
-	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "seekRealisations", "trySubstitutes", "outputsSubstituted",
+	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "repairClosure", "seekRealisations", "trySubstitutes", "outputsSubstituted",
 	"resolving", "resolved", "recording", "inputsRealised", "tryToBuild", "lockedElsewhere",
 	"slotAgain", "recheck", "wantUser", "preparing", "retrying", "building", "buildDone", "registering", "discarding", "done",
 }
@@ -96,7 +98,7 @@ func NewDerivation(self messages.Address, p Policy) *Derivation {
 }
 
 func (g *Derivation) String() string {
-	if g.state == outputsSubstituted || g.state == trySubstitutes {
+	if g.state == outputsSubstituted || g.state == trySubstitutes || g.state == repairClosure {
 		return fmt.Sprintf("%v waitees=%d failed=%d", g.state, g.waitees, g.failures)
 	}
 	return g.state.String()
@@ -218,7 +220,7 @@ func (g *Derivation) wait() messages.Wait {
 		return messages.Wait{For: messages.Inputs, Detail: "the resolved derivation"}
 	case seekRealisations:
 		return messages.Wait{For: messages.Substituter}
-	case getDerivation, trySubstitutes, outputsSubstituted:
+	case getDerivation, repairClosure, trySubstitutes, outputsSubstituted:
 		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
 	case inputsRealised, slotAgain:
 		if g.awaits != "" {

@@ -36,8 +36,10 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 		g.expect(m, seekRealisations)
 		return g.onSought(m)
 	case *messages.WaiteeDone:
-		g.expect(m, getDerivation, trySubstitutes, outputsSubstituted, resolved)
+		g.expect(m, getDerivation, repairClosure, trySubstitutes, outputsSubstituted, resolved)
 		switch g.state {
+		case repairClosure:
+			return g.onClosure(m)
 		case getDerivation:
 			return g.onObtained(m)
 		case trySubstitutes:
@@ -96,32 +98,15 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 	}
 	g.there, g.provisional, g.tried = slices.Clone(m.Valid), m.Provisional, make([]bool, len(g.recipe.Outputs))
 	g.realised = m.Outputs
-	if g.target.Mode != messages.Check { // which wants them valid, however that comes
-		if end, ended := g.ended(m.Failed); ended {
-			if g.target.Mode == messages.Repair && end.Status.OK() {
-				return g.inspect()
-			}
-			return g.report(end, m.Provisional)
-		}
+	end, ended := g.ended(m.Failed)
+	switch {
+	case g.target.Mode == messages.Check: // which wants them valid, however that comes
+	case g.target.Mode == messages.Repair && (!ended || end.Status.OK()):
+		return g.inspect()
+	case ended:
+		return g.report(end, m.Provisional)
 	}
 	return g.substitute()
-}
-
-// inspect has what is valid looked at.
-func (g *Derivation) inspect() []host.Effect {
-	valid, _ := g.covered()
-	return append(g.enter(inspecting), host.Send{To: messages.Builds, Msg: &messages.InspectPaths{From: g.self, Paths: pathsOf(valid)}})
-}
-
-func (g *Derivation) onInspected(m *messages.PathsInspected) []host.Effect {
-	if m.Error != "" {
-		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
-	}
-	if g.wrong = m.Wrong; len(g.wrong) == 0 {
-		end, _ := g.ended(nil)
-		return g.report(end, g.provisional)
-	}
-	return g.awaitInputs()
 }
 
 // awaitInputs asks for what the build needs.

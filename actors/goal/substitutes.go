@@ -33,7 +33,7 @@ func (g *Derivation) read() host.Effect {
 
 // maySubstitute reports whether outputs may be fetched.
 func (g *Derivation) maySubstitute() bool {
-	return g.target.Mode != messages.Repair && !g.terms.NoSubstitutes && (!g.recipe.OnlyBuilt || g.terms.AnySubstitutes)
+	return !g.terms.NoSubstitutes && (!g.recipe.OnlyBuilt || g.terms.AnySubstitutes)
 }
 
 // substitute tries to fetch the wanted outputs that are not valid, those that were
@@ -60,7 +60,10 @@ func (g *Derivation) substitute() []host.Effect {
 // onSubstituted notes how the fetch of an output ended. More outputs may be wanted
 // by now.
 func (g *Derivation) onSubstituted(m *messages.WaiteeDone) []host.Effect {
-	if g.recipe.Unknown {
+	switch {
+	case m.Waitee.Mode == messages.Repair:
+		return g.onMended(m)
+	case g.recipe.Unknown:
 		return g.onFetched(m)
 	}
 	g.waitees--
@@ -85,9 +88,11 @@ func (g *Derivation) lose(r messages.Result) {
 func (g *Derivation) onAllTried() []host.Effect {
 	valid, wanted := g.covered()
 	switch {
-	case wanted && g.target.Mode != messages.Check:
+	case wanted && g.target.Mode == messages.Repair && len(g.wrong) == 0:
+		return g.report(g.valid(messages.AlreadyValid, valid), g.provisional)
+	case wanted && g.target.Mode == messages.Normal:
 		return g.report(g.valid(messages.Substituted, valid), g.provisional)
-	case wanted || g.lost.Status.OK() || g.terms.Fallback:
+	case wanted && g.target.Mode == messages.Check || g.lost.Status.OK() || g.terms.Fallback:
 	case g.lost.Status == messages.MiscFailure: // it could not even be asked
 		return g.finish(g.lost)
 	default:

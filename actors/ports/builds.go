@@ -34,6 +34,8 @@ type Builds struct {
 	mu     sync.Mutex // guards what follows
 	builds map[messages.Address]*build
 	roots  map[string]string // directories of [sandbox.Spec.Root], by its text
+	boxes  []*box            // that are ready for a build
+	closed bool              // no more boxes are kept
 }
 
 // Preparing is short and mostly waits for the disk; finishing hashes outputs.
@@ -74,6 +76,7 @@ type build struct {
 
 	dir      string       // of the build, under a directory that only the service can enter
 	places   linux.Places // of the sandbox; empty without one
+	box      *box         // nil without one
 	spec     sandbox.Spec
 	log      *buildlog.Log
 	logEnded <-chan struct{} // closed when it is compressed; nil before its end has begun
@@ -212,9 +215,16 @@ func (p *Builds) removeScratch(b *build) {
 
 // Close removes what is left of builds, and the roots that they have shared.
 func (p *Builds) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	p.rubbish.pending.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, x := range p.boxes {
+		p.removeBox(x)
+	}
+	p.boxes = nil
 	for text, dir := range p.roots {
 		_, err := localstore.Remove(dir)
 		p.warn(err, "remove sandbox's root")

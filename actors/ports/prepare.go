@@ -139,23 +139,24 @@ func (b *build) place(o derivation.Output) storepath.Path {
 }
 
 // makeDirs makes the build directory, in one that only the service can enter,
-// and the root of the sandbox.
+// and what else of a sandbox can be written to.
 func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
-	if b.dir, err = os.MkdirTemp(b.policy.BuildDir, "nix-build-"+b.path.Name()+"-"); err != nil {
-		return err
-	}
-	if !boxed { // the builder itself has to reach its directory
-		if err := p.open(b); err != nil {
+	if boxed {
+		if ready, err := p.takeBox(b); ready || err != nil {
 			return err
 		}
 	}
-	if err := os.Mkdir(b.hostBuild(), 0o700); err != nil {
+	if b.dir, err = os.MkdirTemp(b.policy.BuildDir, "nix-build-"+b.path.Name()+"-"); err != nil {
 		return err
 	}
 	if boxed {
 		return p.makeBoxDirs(b)
 	}
-	return nil
+	// The builder itself has to reach its directory.
+	if err := p.open(b); err != nil {
+		return err
+	}
+	return os.Mkdir(b.hostBuild(), 0o700)
 }
 
 // open lets a builder without a sandbox come to its build directory. Whoever knows

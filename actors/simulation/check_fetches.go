@@ -34,7 +34,7 @@ func (w *World) mayFetch(m *messages.FetchPath) error {
 	switch {
 	case f == nil:
 		return fmt.Errorf("%s fetches what it did not look up", m.From)
-	case w.disk.valid(m.Path):
+	case w.disk.valid(m.Path) && !m.Repair:
 		return fmt.Errorf("%s fetches what is there", m.From)
 	case !held:
 		return fmt.Errorf("%s fetches without a slot", m.From)

@@ -25,6 +25,16 @@ type record struct {
 	durable bool
 }
 
+// referredBy are the valid paths that some refer to, without these.
+func (d *disk) referredBy(paths []storepath.Path) (refs []storepath.Path) {
+	for _, p := range paths {
+		if r := d.records[p]; r != nil {
+			refs = append(refs, r.refs...)
+		}
+	}
+	return slices.DeleteFunc(refs, func(p storepath.Path) bool { return slices.Contains(paths, p) })
+}
+
 func newDisk() *disk {
 	return &disk{records: map[storepath.Path]*record{}, contents: map[storepath.Path]bool{}, failed: map[storepath.Path]bool{},
 		traces: map[storepath.Path]storepath.Path{},

@@ -71,12 +71,27 @@ func (w *World) onFinish(build messages.Address) {
 	}
 }
 
+// maker is a valid derivation that has a path as an output.
+func (w *World) maker(p storepath.Path) storepath.Path {
+	for _, d := range w.graph.Drvs {
+		if w.disk.valid(d.Drv) && slices.ContainsFunc(d.Outputs, func(o messages.Output) bool { return o.Path == p }) {
+			return d.Drv
+		}
+	}
+	return storepath.Path{}
+}
+
 // inspect finds now and then that contents have changed.
 func (w *World) inspect(paths []storepath.Path) messages.Message {
 	answer := &messages.PathsInspected{}
 	for _, p := range paths {
 		if w.hit(ContentsChange) {
 			answer.Wrong = append(answer.Wrong, p)
+		}
+	}
+	for _, r := range w.disk.referredBy(paths) {
+		if w.hit(ContentsChange) {
+			answer.Others = append(answer.Others, messages.WrongPath{Path: r, Maker: w.maker(r)})
 		}
 	}
 	if w.hit(QueryFails) {

@@ -26,6 +26,7 @@ type fetch struct {
 	refs    []storepath.Path
 	running bool
 	dying   bool // it is killed, and not over yet
+	repair  bool // it takes the place of what is valid
 }
 
 const (
@@ -180,7 +181,7 @@ func (w *World) fetch(m *messages.FetchPath) {
 		w.fail("fetches", fmt.Sprintf("%s fetches %v and was not told of it", m.From, m.Path))
 		return
 	}
-	f.running = true
+	f.running, f.repair = true, m.Repair
 	most := fetchTime
 	if w.hit(CacheIsSlow) {
 		most = slowFetch
@@ -201,6 +202,8 @@ func (w *World) fetched(f *fetch) messages.Message {
 	case w.hit(NARIsBad):
 		return &messages.FetchFailed{More: more, Reason: "hash mismatch"}
 	}
-	w.disk.register(f.path, f.refs)
+	if !f.repair || !w.disk.valid(f.path) {
+		w.disk.register(f.path, f.refs)
+	}
 	return &messages.PathFetched{}
 }

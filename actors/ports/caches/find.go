@@ -25,12 +25,13 @@ type Found struct {
 	sub    *Substituter
 	policy ports.BuildPolicy
 	more   bool // there is another substituter
+	repair bool // it is fetched to take the place of what is valid
 }
 
 // terms are those on which the archive is taken. That nothing comes from a client
 // makes it trusted: what is asked for is by whom the path is vouched for.
 func (f *Found) terms() addition.Terms {
-	return addition.Terms{Trusted: true, CheckSigs: !f.sub.Config.Trusted}
+	return addition.Terms{Trusted: true, CheckSigs: !f.sub.Config.Trusted, Repair: f.repair}
 }
 
 // Others are the references but the path itself.
