@@ -31,7 +31,7 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 			return fmt.Errorf("%s is granted a second slot", send.To)
 		}
 		w.view.slots[send.To] = grant.Place
-		granted = granted || grant.Place.Here()
+		granted = granted || grant.Place.Here() && !send.To.IsFetch()
 	}
 	if held, most := w.view.held(false), w.slotLimit(); granted && held > max(most, 1) {
 		return fmt.Errorf("%d slots are held, of %d", held, most)
