@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,7 @@ func TestNixsHook(t *testing.T) {
 	d.stop()
 }
 
-// TestMachines builds on two machines of the real Nix over a real sshd, of which
+// TestMachines builds on two machines over a real sshd, Nix's and ours, of which
 // one is cut off in the middle: that is no failure, and what was built there is
 // built again on the other.
 func TestMachines(t *testing.T) {
@@ -84,7 +85,8 @@ func TestMachines(t *testing.T) {
 	for i := range 2 {
 		name := fmt.Sprintf("machine%d", i)
 		servers = append(servers, sshdtest.Start(t, s.machineEnv(name)...))
-		lines = append(lines, servers[i].URL("ssh-ng", "remote-store="+s.at(name))+" - - 4 1")
+		program := []string{"nix-daemon", s.at("bin/troupe") + " daemon"}[i]
+		lines = append(lines, servers[i].URL("ssh-ng", "remote-store="+s.at(name)+"&remote-program="+url.QueryEscape(program))+" - - 4 1")
 	}
 	s.write("machines", strings.Join(lines, "\n"))
 	s.settings("build-users-group =", "builders = @"+s.at("machines"), "connect-timeout = 30")
@@ -112,10 +114,26 @@ func TestMachines(t *testing.T) {
 	d.stop()
 }
 
+// TestMachineIsOurselves: a machine that leads back to the daemon is none.
+func TestMachineIsOurselves(t *testing.T) {
+	needNix(t)
+	needBuilds(t)
+	s := newSite(t, os.Geteuid(), "")
+	s.addExpressions()
+	s.settings("builders = unix://" + s.at("socket") + " - - 2 1")
+	d := s.daemon()
+	o := s.say(s.client(`nix-build graph.nix -A leaf --no-out-link`))
+	if o.code != 0 || !strings.Contains(o.stderr, "is this very daemon") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	d.stop()
+}
+
 // machineEnv is what programs on a machine have.
 func (s *site) machineEnv(name string) []string {
 	conf := s.at(name + "-conf")
 	s.must(os.Mkdir(conf, 0o755))
-	s.write(name+"-conf/nix.conf", "build-users-group =\nsubstituters =\nmax-jobs = 4\n")
+	s.write(name+"-conf/nix.conf", fmt.Sprintf("build-users-group =\nsubstituters =\nmax-jobs = 4\n"+
+		"auto-allocate-uids = true\nstart-id = %d\nid-count = 50\n", s.uids[0]+50))
 	return []string{"NIX_CONF_DIR=" + conf, "NIX_STORE_DIR=" + s.at("store"), "HOME=" + s.at("home"), "PATH=" + os.Getenv("PATH")}
 }
