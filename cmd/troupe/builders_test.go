@@ -73,6 +73,35 @@ func TestNixsHook(t *testing.T) {
 	d.stop()
 }
 
+// oldHookScript speaks the form of Nix 1, leaves outputs in their places, and lies of
+// those whose name has "silent" in it.
+const oldHookScript = `#!/bin/sh
+read willing platform drv features; echo "# accept" >&2
+read inputs; read outputs; echo "building $drv" >&4
+case $outputs in *silent*) exit 0;; esac
+for o in $outputs; do echo made > $o; done
+`
+
+// TestOldHookLeavesOutputs: what a hook of Nix 1 leaves in the store is taken, and
+// what it does not leave is missed.
+func TestOldHookLeavesOutputs(t *testing.T) {
+	needNix(t)
+	needBuilds(t)
+	s := newSite(t, os.Geteuid(), "")
+	s.addExpressions()
+	s.must(os.WriteFile(s.at("bin/old-hook"), []byte(oldHookScript), 0o755))
+	d := s.start(s.env("daemon", oldHook+"="+s.at("bin/old-hook")), "troupe", "daemon", "--socket", s.at("socket"))
+	d.hears("READY=1")
+	got := s.want(`nix-build graph.nix -A top -o result -j0 >/dev/null && cat result && nix log $(readlink result) && nix-store --verify --check-contents`)
+	if !strings.HasPrefix(got, "made\nbuilding ") {
+		t.Errorf("got %q", got)
+	}
+	if o := s.say(s.client(`nix-build graph.nix -A silent --no-out-link -j0`)); o.code == 0 || !strings.Contains(o.stderr, "failed to produce output path for output 'out'") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	d.stop()
+}
+
 // TestMachines builds on two machines over a real sshd, Nix's and ours, of which
 // one is cut off in the middle: that is no failure, and what was built there is
 // built again on the other.
