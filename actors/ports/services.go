@@ -54,7 +54,7 @@ type BuildPolicy struct {
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
 	// Experimental are the features that are on.
-	Experimental Experimental
+	Experimental derivation.Features
 	Caches       CachePolicy
 }
 
@@ -102,6 +102,13 @@ func (s Services) ReadDerivation(p storepath.Path) (*derivation.Derivation, erro
 // recipe is what a goal must know of a derivation; it refuses what cannot be
 // built here.
 func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (messages.Recipe, error) {
+	policy, err := d.s.PolicyOf("") // no client may turn a feature on
+	if err != nil {
+		return messages.Recipe{}, err
+	}
+	if err := policy.Experimental.Allow(drv); err != nil {
+		return messages.Recipe{}, err
+	}
 	if err := d.s.mayDepend(p, drv); err != nil {
 		return messages.Recipe{}, err
 	}
@@ -114,7 +121,6 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (message
 		}
 		r.PreferLocal, r.OnlyBuilt, r.Nests = options.PreferLocalBuild, !options.AllowSubstitutes, wantsNest(drv, options)
 	}
-	var err error
 	if r.Unknown && !r.Resolve {
 		if r.Locks, err = lockNames(p, drv); err != nil {
 			return messages.Recipe{}, err

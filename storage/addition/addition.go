@@ -33,6 +33,8 @@ type Adder struct {
 	// Keep is told of each path before it is looked for, so that no collector
 	// takes it meanwhile; nil where there is none.
 	Keep func(...storepath.Path) error
+	// Admit refuses derivations that are not to be in the store; nil refuses none.
+	Admit func(*derivation.Derivation) error
 	// Held says that the caller holds the lock of all that is added.
 	Held bool
 
