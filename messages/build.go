@@ -22,10 +22,15 @@ type PrepareBuild struct {
 	Replace []storepath.Path `json:",omitempty"`
 	// Settings are the client's own; see [Terms].
 	Settings string `json:",omitempty"`
+	// Place is where it is built. Elsewhere it takes no user, and Limits are for
+	// whoever builds it.
+	Place  Place  `json:",omitzero"`
+	Limits Limits `json:",omitzero"`
 }
 
-// InspectPaths asks the builds port whether what lies at valid paths is what is
-// recorded of them. From goal; answered by [PathsInspected].
+// InspectPaths asks the builds port whether what lies at valid paths, and at all
+// that they refer to, is what is recorded of them. From goal; answered by
+// [PathsInspected].
 type InspectPaths struct {
 	From  Address
 	Paths []storepath.Path
@@ -33,8 +38,15 @@ type InspectPaths struct {
 
 // PathsInspected has the paths that are gone or changed.
 type PathsInspected struct {
-	Wrong []storepath.Path
-	Error string `json:",omitempty"` // they could not be looked at
+	Wrong  []storepath.Path // of those that were asked for
+	Others []WrongPath      `json:",omitempty"` // that these refer to
+	Error  string           `json:",omitempty"` // they could not be looked at
+}
+
+// WrongPath is a valid path whose contents are gone or changed.
+type WrongPath struct {
+	Path  storepath.Path
+	Maker storepath.Path `json:",omitzero"` // a valid derivation with it as an output; zero where there is none
 }
 
 // BuildPrepared says that a child can be started.
@@ -49,6 +61,8 @@ type BuildPrepared struct {
 type BuildNotPrepared struct {
 	Status Status
 	Reason string
+	// Lost says that it is the machine's fault, or the way to it.
+	Lost bool `json:",omitempty"`
 }
 
 // FinishBuild asks the builds port to take the outputs of a builder that
@@ -83,7 +97,7 @@ type DiscardBuild struct {
 type BuildDiscarded struct{ Kept string }
 
 // EndHooks asks the builds port to end the hooks of a build that nobody wants any
-// more. From goal; no answer.
+// more, and the connecting to a machine. From goal; no answer.
 type EndHooks struct{ Build Address }
 
 // Exit is the end of a builder process and what it used.

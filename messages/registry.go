@@ -6,7 +6,8 @@ import "reflect"
 var all = []Message{
 	&RealiseTargets{}, &CancelRequest{}, &ForgetClient{}, &TargetsRealised{}, &AwaitRest{}, &AtRest{},
 	&Realise{}, &WidenGoal{}, &AwaitGoals{}, &DropWaitees{}, &WaiteeDone{}, &GoalFinished{}, &CancelGoal{}, &ActorFailed{}, &CleanUpGoal{},
-	&RankGoal{}, &ForgetGoal{}, &AcquireSlot{}, &SlotFree{}, &SlotRefused{}, &ReleaseSlot{},
+	&RankGoal{}, &ForgetGoal{}, &AcquireSlot{}, &SlotFree{}, &SlotAwaited{}, &SlotRefused{}, &ReleaseSlot{},
+	&MachineAnswered{}, &AskHook{}, &HookReplied{}, &DropHook{},
 	&AcquireBuildUser{}, &BuildUserGranted{}, &BuildUserRefused{}, &ReleaseBuildUser{},
 	&ClaimUser{}, &UserClaimed{}, &UserTaken{}, &UserFailed{}, &CleanUser{}, &UserCleaned{},
 	&LockPaths{}, &LocksHeld{}, &LocksBusy{}, &LocksFailed{}, &UnlockPaths{},
@@ -17,7 +18,7 @@ var all = []Message{
 	&CommitPaths{}, &PathsCommitted{}, &RecordFailure{},
 	&InspectPaths{}, &PathsInspected{}, &PrepareBuild{}, &BuildPrepared{}, &BuildNotPrepared{}, &FinishBuild{}, &BuildFinished{}, &BuildRejected{},
 	&EndHooks{}, &DiscardBuild{}, &BuildDiscarded{},
-	&LookUpPath{}, &PathFound{}, &PathNotFound{}, &LookUpFailed{}, &FetchPath{}, &PathFetched{}, &FetchFailed{}, &KillFetch{}, &FetchKilled{},
+	&LookUpPath{}, &PathFound{}, &PathNotFound{}, &LookUpFailed{}, &LookUpRealisations{}, &RealisationsFound{}, &FetchPath{}, &PathFetched{}, &FetchFailed{}, &KillFetch{}, &FetchKilled{},
 	&StartChild{}, &KillChild{}, &ChildOutput{}, &EOF{}, &BuilderExited{},
 	&Launch{}, &ProcessStarted{}, &ProcessFailed{}, &ProcessExited{}, &KillProcess{},
 	&StartTimer{}, &CancelTimer{}, &TimerFired{},

@@ -31,20 +31,25 @@ func (b BuiltInput) String() string {
 // DerivationResolved names the derivation that is built instead.
 type DerivationResolved struct{ Drv storepath.Path }
 
-// RecordRealisations asks the database port to note that the outputs of a
-// derivation are those of the one that it resolved to. Answered by
-// [RealisationsRecorded].
+// RecordRealisations asks the database port to note where outputs of a derivation
+// lie: those of the one that it resolved to, or what was fetched. They are valid.
+// Answered by [RealisationsRecorded].
 type RecordRealisations struct {
 	From    Address
 	Drv     storepath.Path
 	Outputs []Output
+	// Signatures, of each of Outputs, are of whoever says so; without, it is us.
+	Signatures [][]string `json:",omitempty"`
 	// Settings are the client's own; see [Terms].
 	Settings string `json:",omitempty"`
 }
 
-// RealisationsRecorded ends [RecordRealisations]; Error says why nothing is noted.
+// RealisationsRecorded ends [RecordRealisations]. Outputs are where those that it
+// named lie: where it was noted before that one lies elsewhere, that stays. Error says
+// why nothing is noted.
 type RealisationsRecorded struct {
-	Error string `json:",omitempty"`
+	Outputs []Output `json:",omitempty"`
+	Error   string   `json:",omitempty"`
 }
 
 func (*ResolveDerivation) message()    {}

@@ -42,13 +42,35 @@ type LookUpFailed struct {
 	Reason string
 }
 
+// LookUpRealisations asks the caches port where outputs lie that have no path
+// before they are built. Answered by [RealisationsFound], unless [KillFetch] comes
+// first.
+type LookUpRealisations struct {
+	From    Address
+	Drv     storepath.Path
+	Outputs []string
+	// Settings are the client's own; see [Terms].
+	Settings string `json:",omitempty"`
+}
+
+// RealisationsFound are those that a substituter knows and somebody trusted vouches
+// for. What lies there is still to be fetched.
+type RealisationsFound struct {
+	Outputs    []Output   `json:",omitempty"`
+	Signatures [][]string `json:",omitempty"` // of each of Outputs
+	Warnings   []string   `json:",omitempty"` // for people
+	// Failed is why a substituter could not be asked for one that no other knows.
+	Failed string `json:",omitempty"`
+}
+
 // FetchPath asks the caches port to make valid, provisionally, what [PathFound]
 // told of. The goal holds the path's lock, and all references are valid. Facts for
 // observers come meanwhile ([PathProgress]). Answered by [PathFetched] or
 // [FetchFailed], unless [KillFetch] comes first.
 type FetchPath struct {
-	From Address
-	Path storepath.Path
+	From   Address
+	Path   storepath.Path
+	Repair bool `json:",omitempty"` // put it in the place of what is valid
 }
 
 // PathFetched says that the path is valid.
@@ -90,26 +112,30 @@ type PathProgress struct {
 	Received uint64 // bytes over the network
 }
 
-func (*LookUpPath) message()   {}
-func (*PathFound) message()    {}
-func (*PathNotFound) message() {}
-func (*LookUpFailed) message() {}
-func (*FetchPath) message()    {}
-func (*PathFetched) message()  {}
-func (*FetchFailed) message()  {}
-func (*KillFetch) message()    {}
-func (*FetchKilled) message()  {}
-func (*GoalFetches) message()  {}
-func (*PathProgress) message() {}
+func (*LookUpPath) message()         {}
+func (*PathFound) message()          {}
+func (*PathNotFound) message()       {}
+func (*LookUpFailed) message()       {}
+func (*LookUpRealisations) message() {}
+func (*RealisationsFound) message()  {}
+func (*FetchPath) message()          {}
+func (*PathFetched) message()        {}
+func (*FetchFailed) message()        {}
+func (*KillFetch) message()          {}
+func (*FetchKilled) message()        {}
+func (*GoalFetches) message()        {}
+func (*PathProgress) message()       {}
 
-func (m *LookUpPath) String() string   { return line(m) }
-func (m *PathFound) String() string    { return line(m) }
-func (m *PathNotFound) String() string { return line(m) }
-func (m *LookUpFailed) String() string { return line(m) }
-func (m *FetchPath) String() string    { return line(m) }
-func (m *PathFetched) String() string  { return line(m) }
-func (m *FetchFailed) String() string  { return line(m) }
-func (m *KillFetch) String() string    { return line(m) }
-func (m *FetchKilled) String() string  { return line(m) }
-func (m *GoalFetches) String() string  { return line(m) }
-func (m *PathProgress) String() string { return line(m) }
+func (m *LookUpPath) String() string         { return line(m) }
+func (m *PathFound) String() string          { return line(m) }
+func (m *PathNotFound) String() string       { return line(m) }
+func (m *LookUpFailed) String() string       { return line(m) }
+func (m *LookUpRealisations) String() string { return line(m) }
+func (m *RealisationsFound) String() string  { return line(m) }
+func (m *FetchPath) String() string          { return line(m) }
+func (m *PathFetched) String() string        { return line(m) }
+func (m *FetchFailed) String() string        { return line(m) }
+func (m *KillFetch) String() string          { return line(m) }
+func (m *FetchKilled) String() string        { return line(m) }
+func (m *GoalFetches) String() string        { return line(m) }
+func (m *PathProgress) String() string       { return line(m) }

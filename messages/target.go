@@ -16,7 +16,7 @@ type Mode uint8
 const (
 	Normal Mode = iota // make the outputs valid
 	Check              // build again and compare with the valid outputs
-	Repair             // build again where the contents are not what is recorded
+	Repair             // fetch or build again where the contents are not what is recorded; of a path as it is: whatever they are
 )
 
 func (m Mode) String() string { return [...]string{"normal", "check", "repair"}[m] }
@@ -44,6 +44,8 @@ func (t Target) Wants(output string) bool {
 // outputs share one.
 func (t Target) Key() GoalKey {
 	switch {
+	case !t.IsBuild() && t.Mode == Repair:
+		return GoalKey("path/repair/" + t.Path.Base())
 	case !t.IsBuild():
 		return GoalKey("path/" + t.Path.Base())
 	case t.Mode == Check:

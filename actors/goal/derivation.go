@@ -25,13 +25,16 @@ type Derivation struct {
 	state     state
 	log       string // where the build's log is
 
-	there       []bool            // which outputs with known paths and, after them, sources are valid
-	realised    []messages.Output // where the others lie, as far as they do
-	tried       []bool            // outputs that were to be fetched
-	lost        messages.Result   // of the first fetch that failed; OK where none did
-	provisional []storepath.Path  // what was valid and is not on disk yet
+	there       []bool                     // which outputs with known paths and, after them, sources are valid
+	realised    []messages.Output          // where the others lie, as far as they do
+	tried       []bool                     // outputs that were to be fetched
+	found       messages.RealisationsFound // where outputs without a path lie, as substituters say
+	fetched     []bool                     // which of these are there
+	lost        messages.Result            // of the first fetch that failed; OK where none did
+	provisional []storepath.Path           // what was valid and is not on disk yet
 
 	wrong    []storepath.Path      // valid outputs whose contents are not what is recorded
+	mended   bool                  // these were to be fetched
 	inputs   []storepath.Path      // outputs of finished waitees, and sources
 	built    []messages.BuiltInput // the same outputs, where they are for a resolution
 	leading  []leading             // to derivations that are outputs
@@ -39,6 +42,10 @@ type Derivation struct {
 	waitees  int                   // not yet done
 	failures int                   // waitees that failed
 	flaws    messages.Flaw         // of the waitees that failed
+
+	place  messages.Place // of the slot
+	awaits string         // what else than a slot of this machine is awaited
+	losses []string       // how machines were lost that built this
 
 	result    messages.Result // once it is known
 	cancelled bool            // the end of the builder is awaited
@@ -55,18 +62,21 @@ const (
 	loadDerivation           // it was fetched and is being read
 	haveDerivation           // which outputs are valid is being asked
 	inspecting               // whether what is there is right is being looked at
+	repairClosure            // what the outputs refer to is not, and is awaited
+	seekRealisations         // where outputs without a path lie is being asked of substituters
 	trySubstitutes           // outputs that are not valid are awaited, as far as they are wanted
 	outputsSubstituted       // not all can be substituted; inputs are awaited
 	resolving                // all inputs are valid; the derivation without them is being made
 	resolved                 // that one is awaited
-	recording                // that its outputs are this one's is being noted
+	recording                // that its outputs are this one's, or what was fetched, is being noted
 	inputsRealised           // all inputs are valid; a slot is awaited
 	tryToBuild               // has a slot; the locks are being taken
 	lockedElsewhere          // has no slot; another owner has a lock
 	slotAgain                // has the locks; a slot is awaited
 	recheck                  // has both; somebody may have built it meanwhile
 	wantUser                 // a build user is awaited
-	preparing                // directory, root and environment are being made
+	preparing                // directory, root and environment are being made, or a machine is being connected to
+	retrying                 // the machine was lost; what is left of the build is being deleted
 	building                 // the child runs
 	buildDone                // the outputs are being checked and moved
 	registering              // the outputs are becoming valid
@@ -75,9 +85,9 @@ const (
 )
 
 var stateNames = [...]string{
-	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "trySubstitutes", "outputsSubstituted",
+	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "repairClosure", "seekRealisations", "trySubstitutes", "outputsSubstituted",
 	"resolving", "resolved", "recording", "inputsRealised", "tryToBuild", "lockedElsewhere",
-	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
+	"slotAgain", "recheck", "wantUser", "preparing", "retrying", "building", "buildDone", "registering", "discarding", "done",
 }
 
 func (s state) String() string { return stateNames[s] }
@@ -88,7 +98,7 @@ func NewDerivation(self messages.Address, p Policy) *Derivation {
 }
 
 func (g *Derivation) String() string {
-	if g.state == outputsSubstituted || g.state == trySubstitutes {
+	if g.state == outputsSubstituted || g.state == trySubstitutes || g.state == repairClosure {
 		return fmt.Sprintf("%v waitees=%d failed=%d", g.state, g.waitees, g.failures)
 	}
 	return g.state.String()
@@ -122,7 +132,10 @@ func (g *Derivation) Step(m messages.Message) []host.Effect {
 
 func (g *Derivation) onCancel() []host.Effect {
 	switch {
-	case g.state == preparing:
+	case g.state == preparing && !g.place.Here():
+		g.cancelled = true // a machine may take long to answer
+		return []host.Effect{host.Send{To: messages.Builds, Msg: &messages.EndHooks{Build: g.self}}}
+	case g.state == preparing, g.state == retrying:
 		g.cancelled = true
 		return nil
 	case g.state < building:
@@ -145,6 +158,9 @@ func (g *Derivation) onWiden(m *messages.WidenGoal) []host.Effect {
 // finish gives everything back and reports the result.
 func (g *Derivation) finish(r messages.Result) []host.Effect {
 	out := []host.Effect{host.Send{To: messages.Worker, Msg: &messages.DropWaitees{From: g.self}}}
+	if g.state == seekRealisations {
+		out = append(out, host.Send{To: messages.Caches, Msg: &messages.KillFetch{Goal: g.self}})
+	}
 	out = append(out, g.giveBack()...)
 	return append(out, g.become(done, r)...)
 }
@@ -191,7 +207,7 @@ func (g *Derivation) become(next state, r messages.Result) []host.Effect {
 		}
 	}
 	return []host.Effect{host.Send{To: messages.Progress, Msg: &messages.GoalChanged{
-		Goal: g.self, Drv: g.target.Path, State: next.String(), Wait: g.wait(), Log: g.log}}}
+		Goal: g.self, Drv: g.target.Path, State: next.String(), Wait: g.wait(), Log: g.log, Machine: g.machine()}}}
 }
 
 // enter is become where there is no result yet.
@@ -202,9 +218,14 @@ func (g *Derivation) wait() messages.Wait {
 	switch g.state {
 	case resolved:
 		return messages.Wait{For: messages.Inputs, Detail: "the resolved derivation"}
-	case getDerivation, trySubstitutes, outputsSubstituted:
+	case seekRealisations:
+		return messages.Wait{For: messages.Substituter}
+	case getDerivation, repairClosure, trySubstitutes, outputsSubstituted:
 		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
 	case inputsRealised, slotAgain:
+		if g.awaits != "" {
+			return messages.Wait{For: messages.AnyMachine, Detail: g.awaits}
+		}
 		return messages.Wait{For: messages.BuildSlot}
 	case lockedElsewhere:
 		return messages.Wait{For: messages.PathLock}

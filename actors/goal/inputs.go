@@ -32,9 +32,14 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 	case *messages.PathsInspected:
 		g.expect(m, inspecting)
 		return g.onInspected(m)
+	case *messages.RealisationsFound:
+		g.expect(m, seekRealisations)
+		return g.onSought(m)
 	case *messages.WaiteeDone:
-		g.expect(m, getDerivation, trySubstitutes, outputsSubstituted, resolved)
+		g.expect(m, getDerivation, repairClosure, trySubstitutes, outputsSubstituted, resolved)
 		switch g.state {
+		case repairClosure:
+			return g.onClosure(m)
 		case getDerivation:
 			return g.onObtained(m)
 		case trySubstitutes:
@@ -51,11 +56,15 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 		return g.onRecorded(m)
 	case *messages.SlotFree:
 		g.expect(m, inputsRealised)
+		g.place = m.Place
 		return append(g.enter(tryToBuild),
 			host.Send{To: messages.PathLocks, Msg: &messages.LockPaths{Goal: g.self, Paths: g.locks()}})
+	case *messages.SlotAwaited:
+		g.expect(m, inputsRealised)
+		return g.onAwaited(m)
 	case *messages.SlotRefused:
 		g.expect(m, inputsRealised)
-		return g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Reason)})
+		return g.onRefused(m)
 	}
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
 }
@@ -89,32 +98,15 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 	}
 	g.there, g.provisional, g.tried = slices.Clone(m.Valid), m.Provisional, make([]bool, len(g.recipe.Outputs))
 	g.realised = m.Outputs
-	if g.target.Mode != messages.Check { // which wants them valid, however that comes
-		if end, ended := g.ended(m.Failed); ended {
-			if g.target.Mode == messages.Repair && end.Status.OK() {
-				return g.inspect()
-			}
-			return g.report(end, m.Provisional)
-		}
+	end, ended := g.ended(m.Failed)
+	switch {
+	case g.target.Mode == messages.Check: // which wants them valid, however that comes
+	case g.target.Mode == messages.Repair && (!ended || end.Status.OK()):
+		return g.inspect()
+	case ended:
+		return g.report(end, m.Provisional)
 	}
 	return g.substitute()
-}
-
-// inspect has what is valid looked at.
-func (g *Derivation) inspect() []host.Effect {
-	valid, _ := g.covered()
-	return append(g.enter(inspecting), host.Send{To: messages.Builds, Msg: &messages.InspectPaths{From: g.self, Paths: pathsOf(valid)}})
-}
-
-func (g *Derivation) onInspected(m *messages.PathsInspected) []host.Effect {
-	if m.Error != "" {
-		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
-	}
-	if g.wrong = m.Wrong; len(g.wrong) == 0 {
-		end, _ := g.ended(nil)
-		return g.report(end, g.provisional)
-	}
-	return g.awaitInputs()
 }
 
 // awaitInputs asks for what the build needs.
@@ -241,12 +233,6 @@ func (g *Derivation) inputsFailed() messages.Result {
 		what = fmt.Sprintf("%d dependencies failed", g.failures)
 	}
 	return messages.Result{Status: messages.DependencyFailed, Flaw: g.flaws, Error: g.cannotBuild(what)}
-}
-
-// wantSlot asks for a slot and waits for it in the state given.
-func (g *Derivation) wantSlot(in state) []host.Effect {
-	return append(g.enter(in), host.Send{To: messages.Slots, Msg: &messages.AcquireSlot{
-		Goal: g.self, Expected: g.recipe.Expected, PreferLocal: g.recipe.PreferLocal}})
 }
 
 // known are the outputs that have a path before they are built.

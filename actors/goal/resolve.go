@@ -39,7 +39,12 @@ func (g *Derivation) onRecorded(m *messages.RealisationsRecorded) []host.Effect 
 	if m.Error != "" {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
-	return g.registerResolved(g.result)
+	if g.resolved.IsZero() {
+		return g.onFetchedRecorded(m.Outputs)
+	}
+	r := g.result
+	r.Outputs = m.Outputs
+	return g.registerResolved(r)
 }
 
 // registerResolved lets the store see to the derivation that was built, which is

@@ -19,7 +19,7 @@ func (g *Substitution) stepSearch(m messages.Message) []host.Effect {
 			return g.broken(m.Error)
 		case g.state == gotInfo:
 			return g.onReferences(m)
-		case m.Valid[0]:
+		case m.Valid[0] && g.target.Mode != messages.Repair:
 			return g.report(messages.Result{Status: messages.AlreadyValid}, m.Provisional)
 		case g.terms.NoSubstitutes:
 			return g.nobodyHasIt()
@@ -166,10 +166,11 @@ func (g *Substitution) stepTry(m messages.Message) []host.Effect {
 		switch {
 		case m.Error != "":
 			return g.broken(m.Error)
-		case m.Valid[0]:
+		case m.Valid[0] && g.target.Mode != messages.Repair:
 			return g.report(messages.Result{Status: messages.AlreadyValid}, m.Provisional)
 		}
-		return append(g.enter(fetching), host.Send{To: messages.Caches, Msg: &messages.FetchPath{From: g.self, Path: g.target.Path}})
+		return append(g.enter(fetching), host.Send{To: messages.Caches, Msg: &messages.FetchPath{
+			From: g.self, Path: g.target.Path, Repair: g.target.Mode == messages.Repair}})
 	}
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
 }

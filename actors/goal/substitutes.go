@@ -28,17 +28,20 @@ func (g *Derivation) onObtained(m *messages.WaiteeDone) []host.Effect {
 }
 
 func (g *Derivation) read() host.Effect {
-	return host.Send{To: messages.Database, Msg: &messages.ReadDerivation{From: g.self, Drv: g.target.Path}}
+	return host.Send{To: messages.Database, Msg: &messages.ReadDerivation{From: g.self, Drv: g.target.Path, Settings: g.terms.Settings}}
 }
 
 // maySubstitute reports whether outputs may be fetched.
 func (g *Derivation) maySubstitute() bool {
-	return g.target.Mode != messages.Repair && !g.recipe.Unknown && !g.terms.NoSubstitutes && (!g.recipe.OnlyBuilt || g.terms.AnySubstitutes)
+	return !g.terms.NoSubstitutes && (!g.recipe.OnlyBuilt || g.terms.AnySubstitutes)
 }
 
 // substitute tries to fetch the wanted outputs that are not valid, those that were
 // not tried before.
 func (g *Derivation) substitute() []host.Effect {
+	if g.recipe.Unknown {
+		return g.seek()
+	}
 	var waitees []messages.Target
 	for i, o := range g.known() {
 		if g.there[i] || g.tried[i] || !g.target.Wants(o.Name) || !g.maySubstitute() {
@@ -57,16 +60,27 @@ func (g *Derivation) substitute() []host.Effect {
 // onSubstituted notes how the fetch of an output ended. More outputs may be wanted
 // by now.
 func (g *Derivation) onSubstituted(m *messages.WaiteeDone) []host.Effect {
+	switch {
+	case m.Waitee.Mode == messages.Repair:
+		return g.onMended(m)
+	case g.recipe.Unknown:
+		return g.onFetched(m)
+	}
 	g.waitees--
 	i := slices.IndexFunc(g.recipe.Outputs, func(o messages.Output) bool { return o.Path == m.Waitee.Path })
 	g.there[i] = m.Result.Status.OK()
-	if m.Result.Flaw&messages.SubstituterFailed != 0 && g.lost.Status.OK() {
-		g.lost = m.Result
-	}
+	g.lose(m.Result)
 	if g.waitees > 0 {
 		return nil
 	}
 	return g.substitute()
+}
+
+// lose notes the first fetch that a substituter let fail.
+func (g *Derivation) lose(r messages.Result) {
+	if r.Flaw&messages.SubstituterFailed != 0 && g.lost.Status.OK() {
+		g.lost = r
+	}
 }
 
 // onAllTried ends the goal if all is there, or else goes on to build. What a
@@ -74,9 +88,11 @@ func (g *Derivation) onSubstituted(m *messages.WaiteeDone) []host.Effect {
 func (g *Derivation) onAllTried() []host.Effect {
 	valid, wanted := g.covered()
 	switch {
-	case wanted && g.target.Mode != messages.Check:
+	case wanted && g.target.Mode == messages.Repair && len(g.wrong) == 0:
+		return g.report(g.valid(messages.AlreadyValid, valid), g.provisional)
+	case wanted && g.target.Mode == messages.Normal:
 		return g.report(g.valid(messages.Substituted, valid), g.provisional)
-	case wanted || g.lost.Status.OK() || g.terms.Fallback:
+	case wanted && g.target.Mode == messages.Check || g.lost.Status.OK() || g.terms.Fallback:
 	case g.lost.Status == messages.MiscFailure: // it could not even be asked
 		return g.finish(g.lost)
 	default:

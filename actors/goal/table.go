@@ -24,11 +24,29 @@ loadDerivation                 DerivationUnreadable  done                worker:
 loadDerivation                 DerivationMissing     done                worker: GoalFinished
 haveDerivation                 PathsQueried          done                worker: GoalFinished (valid, or known to fail)
 haveDerivation                 PathsQueried          trySubstitutes      worker: AwaitGoals (outputs that are not valid)
+haveDerivation                 PathsQueried          seekRealisations    caches: LookUpRealisations (outputs without a path)
 haveDerivation                 PathsQueried          outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
 haveDerivation                 PathsQueried          inspecting          builds: InspectPaths (to repair what is there)
 inspecting                     PathsInspected        done                worker: GoalFinished (all is right, or cannot be looked at)
-inspecting                     PathsInspected        outputsSubstituted  worker: AwaitGoals (to build what is not)
+inspecting                     PathsInspected        registering         store: RegisterPaths (all is right, and some not on disk yet)
+inspecting                     PathsInspected        repairClosure       worker: AwaitGoals (what the outputs refer to)
+inspecting                     PathsInspected        trySubstitutes      worker: AwaitGoals (outputs that are wrong, or are not valid)
+inspecting                     PathsInspected        seekRealisations    caches: LookUpRealisations (outputs without a path)
+inspecting                     PathsInspected        outputsSubstituted  worker: AwaitGoals (to build what is not right)
+repairClosure                  WaiteeDone            repairClosure
+repairClosure                  WaiteeDone            done                worker: GoalFinished (all is right by now, or something could not be repaired)
+repairClosure                  WaiteeDone            registering         store: RegisterPaths (all is right by now, and some not on disk yet)
+repairClosure                  WaiteeDone            trySubstitutes      worker: AwaitGoals (outputs that are wrong, or are not valid)
+repairClosure                  WaiteeDone            seekRealisations    caches: LookUpRealisations (outputs without a path)
+repairClosure                  WaiteeDone            outputsSubstituted  worker: AwaitGoals (to build what is not right)
+seekRealisations               RealisationsFound     trySubstitutes      worker: AwaitGoals (what lies there)
+seekRealisations               RealisationsFound     seekRealisations    caches: LookUpRealisations (more is wanted by now)
+seekRealisations               RealisationsFound     outputsSubstituted  worker: AwaitGoals (nobody knows; inputs that may not be valid)
+seekRealisations               RealisationsFound     inputsRealised      slots: AcquireSlot (there are no inputs to wait for)
+seekRealisations               RealisationsFound     done                worker: GoalFinished (no fallback)
 trySubstitutes                 WaiteeDone            trySubstitutes
+trySubstitutes                 WaiteeDone            recording           database: RecordRealisations (of what was found)
+trySubstitutes                 WaiteeDone            seekRealisations    caches: LookUpRealisations (nothing was fetched, and more is wanted by now)
 trySubstitutes                 WaiteeDone            done                worker: GoalFinished (all are valid, or no fallback)
 trySubstitutes                 WaiteeDone            registering         store: RegisterPaths (all are valid, and some not on disk yet)
 trySubstitutes                 WaiteeDone            outputsSubstituted  worker: AwaitGoals (inputs that may not be valid)
@@ -42,9 +60,13 @@ resolved                       WaiteeDone            recording           databas
 resolved                       WaiteeDone            registering         store: RegisterPaths (it is impure)
 resolved                       WaiteeDone            done                worker: GoalFinished (it failed)
 recording                      RealisationsRecorded  registering         store: RegisterPaths
+recording                      RealisationsRecorded  seekRealisations    caches: LookUpRealisations (more is wanted by now)
+recording                      RealisationsRecorded  outputsSubstituted  worker: AwaitGoals (not all is there)
+recording                      RealisationsRecorded  inputsRealised      slots: AcquireSlot (and there are no inputs to wait for)
 recording                      RealisationsRecorded  done                worker: GoalFinished (they could not be noted)
 outputsSubstituted             WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
 inputsRealised                 SlotFree              tryToBuild          path-locks: LockPaths
+inputsRealised                 SlotAwaited           inputsRealised      (it may be built elsewhere)
 inputsRealised                 SlotRefused           done                worker: GoalFinished
 tryToBuild                     LocksBusy             lockedElsewhere     slots: ReleaseSlot
 tryToBuild                     LocksHeld             recheck             database: QueryPaths (outputs)
@@ -53,24 +75,31 @@ lockedElsewhere                LocksBusy             lockedElsewhere     (of ano
 lockedElsewhere                LocksHeld             slotAgain           slots: AcquireSlot
 lockedElsewhere                LocksFailed           done                worker: GoalFinished
 slotAgain                      SlotFree              recheck             database: QueryPaths (outputs)
+slotAgain                      SlotAwaited           slotAgain
+slotAgain                      SlotRefused           done                everything is given back
 haveDerivation                 PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)
 recheck                        PathsQueried          done                everything is given back (somebody built it)
 recheck                        PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)
 recheck                        PathsQueried          wantUser            build-users: AcquireBuildUser
+recheck                        PathsQueried          preparing           builds: PrepareBuild (on another machine)
 wantUser                       BuildUserGranted      preparing           builds: PrepareBuild
 wantUser                       BuildUserRefused      done                everything is given back
 preparing                      BuildPrepared         building            spawn child: StartChild
 preparing                      BuildNotPrepared      discarding          builds: DiscardBuild
+preparing                      BuildNotPrepared      retrying            slots: ReleaseSlot, builds: DiscardBuild (the machine is lost)
+retrying                       BuildDiscarded        slotAgain           slots: AcquireSlot
+retrying                       BuildDiscarded        done                everything is given back (cancelled, or too many were lost)
 building                       ChildOutput           building            progress: GoalLine
 building                       BuilderExited         buildDone           stop child, builds: FinishBuild (it succeeded)
 building                       BuilderExited         discarding          stop child, builds: DiscardBuild (it did not)
+building                       BuilderExited         retrying            stop child, slots: ReleaseSlot, builds: DiscardBuild (the machine is lost)
 building                       ActorFailed           discarding          builds: DiscardBuild (the child panicked)
 buildDone                      BuildFinished         registering         store: RegisterPaths
 buildDone                      BuildRejected         discarding          builds: DiscardBuild
 registering                    PathsRegistered       discarding          builds: DiscardBuild
 discarding                     BuildDiscarded        done                everything is given back, worker: GoalFinished
 init…wantUser                  CancelGoal            done                everything is given back
-preparing                      CancelGoal            preparing           (its end is awaited, and then discarded)
+preparing,retrying             CancelGoal            same                (its end is awaited, and then discarded)
 building                       CancelGoal            building            child: KillChild
 buildDone                      CancelGoal            buildDone           builds: EndHooks (what is nearly done is finished)
 registering…done               CancelGoal            same                (the same)
@@ -80,6 +109,7 @@ done                           DerivationUnreadable  done
 done                           DerivationMissing     done
 done                           PathsQueried          done
 done                           PathsInspected        done
+done                           RealisationsFound     done
 done                           WaiteeDone            done
 done                           SlotFree              done
 done                           LocksHeld             done
@@ -87,6 +117,7 @@ done                           LocksBusy             done
 done                           LocksFailed           done
 done                           BuildUserGranted      done
 done                           BuildUserRefused      done
+done                           SlotAwaited           done
 done                           SlotRefused           done
 done                           DerivationResolved    done
 done                           RealisationsRecorded  done
@@ -139,8 +170,9 @@ killing            FetchFailed      killing
 killing            FetchKilled      done               everything is given back
 finished           PathsRegistered  done               everything is given back, worker: GoalFinished
 init…recheck       CancelGoal       done               everything is given back
-killing…done       CancelGoal       same               (what is nearly done is finished)
-init…done          WidenGoal        same
+finished,done      CancelGoal       same               (what is nearly done is finished)
+init…fetching      WidenGoal        same
+finished,done      WidenGoal        same
 done               PathsQueried     done               (late answers)
 done               PathFound        done
 done               PathNotFound     done

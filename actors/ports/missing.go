@@ -5,6 +5,8 @@ import (
 
 	"troupe/messages"
 	"troupe/storage/derivation"
+	"troupe/storage/nixhash"
+	"troupe/storage/realisation"
 	"troupe/storage/storepath"
 )
 
@@ -18,6 +20,7 @@ type Missing struct {
 
 // Offer is what a substituter says of a path.
 type Offer struct {
+	Path              storepath.Path
 	References        []storepath.Path
 	Download, NarSize uint64 // bytes; Download is 0 where unknown
 }
@@ -30,6 +33,8 @@ type Eyes struct {
 	// Offered asks substituters for a path, with its content address if its
 	// derivation fixes it; nil where nobody has it. It is called at once for many.
 	Offered func(p storepath.Path, ca string) (*Offer, error)
+	// Realised asks them where an output lies; zero where nobody knows.
+	Realised func(realisation.ID) (storepath.Path, error)
 }
 
 // Missing looks for what is not valid. It goes down only as far as something is to
@@ -61,6 +66,7 @@ type missing struct {
 type question struct {
 	path storepath.Path
 	ca   string
+	id   realisation.ID // of an output whose path is zero
 	then func(*Offer)
 }
 
@@ -74,7 +80,7 @@ func (l *missing) round() error {
 	}
 	offers := make([]*Offer, len(l.asked))
 	err := ForEach(len(l.asked), func(i int) (err error) {
-		offers[i], err = l.eyes.Offered(l.asked[i].path, l.asked[i].ca)
+		offers[i], err = l.answer(l.asked[i])
 		return err
 	})
 	if err != nil {
@@ -101,17 +107,36 @@ func (l *missing) visit(t messages.Target) error {
 	case t.IsBuild() && !known:
 		l.found.Unknown = append(l.found.Unknown, t.Path)
 	case !t.IsBuild() && !valid:
-		l.ask(t.Path, "", func(o *Offer) { l.path(t.Path, o) })
+		l.ask(question{path: t.Path, then: func(o *Offer) { l.path(t.Path, o) }})
 	}
 	return nil
 }
 
-func (l *missing) ask(p storepath.Path, ca string, then func(*Offer)) {
+func (l *missing) ask(q question) {
 	if l.eyes.Terms.NoSubstitutes {
-		then(nil)
+		q.then(nil)
 		return
 	}
-	l.asked = append(l.asked, question{p, ca, then})
+	l.asked = append(l.asked, q)
+}
+
+// answer asks for one path. What lies where an output is said to lie may be valid.
+func (l *missing) answer(q question) (*Offer, error) {
+	if q.path.IsZero() {
+		p, err := l.eyes.Realised(q.id)
+		if err != nil || p.IsZero() {
+			return nil, err
+		}
+		if valid, err := l.eyes.Valid(p); err != nil || valid {
+			return &Offer{Path: p}, err
+		}
+		q.path = p
+	}
+	o, err := l.eyes.Offered(q.path, q.ca)
+	if o != nil {
+		o.Path = q.path
+	}
+	return o, err
 }
 
 // path notes how a path would be made valid as it is.
@@ -137,7 +162,7 @@ func (l *missing) derivation(t messages.Target) error {
 	if err != nil || len(lacking) == 0 {
 		return err
 	}
-	may, err := l.maySubstitute(drv, lacking)
+	may, err := l.maySubstitute(drv)
 	if err != nil {
 		return err
 	}
@@ -145,27 +170,34 @@ func (l *missing) derivation(t messages.Target) error {
 		l.build(t.Path, drv)
 		return nil
 	}
-	left := len(lacking)
+	var hash nixhash.Hash
+	if !drv.KnowsOutputs() {
+		if hash, err = l.s.Hashes.Of(drv); err != nil {
+			return err
+		}
+	}
+	var paths []storepath.Path
 	for _, o := range lacking {
-		l.ask(o.Path, drv.Outputs[0].ContentAddress(), func(offer *Offer) {
+		id := realisation.ID{Hash: hash, Output: o.Name}
+		l.ask(question{path: o.Path, ca: drv.Outputs[0].ContentAddress(), id: id, then: func(offer *Offer) {
 			if offer == nil {
 				l.build(t.Path, drv)
 				return
 			}
-			if left--; left == 0 {
-				for _, o := range lacking {
-					l.fetch(o.Path)
+			if paths = append(paths, offer.Path); len(paths) == len(lacking) {
+				for _, p := range paths {
+					l.fetch(p)
 				}
 			}
-		})
+		}})
 	}
 	return nil
 }
 
-// maySubstitute reports whether outputs may be fetched: they have a path, and the
-// derivation or the client allows it.
-func (l *missing) maySubstitute(drv *derivation.Derivation, lacking []messages.Output) (bool, error) {
-	if slices.ContainsFunc(lacking, func(o messages.Output) bool { return o.Path.IsZero() }) {
+// maySubstitute reports whether outputs may be fetched: the derivation or the
+// client allows it, and they are not made anew each time.
+func (l *missing) maySubstitute(drv *derivation.Derivation) (bool, error) {
+	if drv.IsImpure() {
 		return false, nil
 	}
 	if l.eyes.Terms.AnySubstitutes || drv.MustResolve() { // whose options may have placeholders

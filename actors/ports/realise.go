@@ -114,29 +114,45 @@ func (d *Database) resolved(m *messages.ResolveDerivation) (storepath.Path, erro
 	return adder.Derivation(context.Background(), r)
 }
 
-// record notes that a derivation's outputs are those of what it resolved to.
+// record notes where outputs of a derivation lie.
 func (d *Database) record(m *messages.RecordRealisations) messages.Message {
-	answer := &messages.RealisationsRecorded{}
-	if err := d.recordAll(m); err != nil {
-		answer.Error = err.Error()
+	outputs, err := d.recordAll(m)
+	if err != nil {
+		return &messages.RealisationsRecorded{Error: err.Error()}
 	}
-	return answer
+	return &messages.RealisationsRecorded{Outputs: outputs}
 }
 
-func (d *Database) recordAll(m *messages.RecordRealisations) error {
+func (d *Database) recordAll(m *messages.RecordRealisations) (recorded []messages.Output, err error) {
 	policy, err := d.s.PolicyOf(m.Settings)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	parsed, err := d.s.ReadDerivation(m.Drv)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	all, err := d.s.realisations(policy, m.Drv, parsed, m.Outputs)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return d.s.DB.RegisterProvisional(validity.Registration{Realisations: all})
+	for i := range m.Signatures {
+		all[i].Signatures = m.Signatures[i]
+	}
+	if err := d.s.DB.RegisterProvisional(validity.Registration{Realisations: all}); err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		at, known, err := d.s.DB.Realisation(r.ID)
+		if err != nil || !known {
+			return nil, errors.Join(err, fmt.Errorf("look up realisation '%v': it has gone", r.ID))
+		}
+		if err := d.leases.add(m.From, at.Path); err != nil {
+			return nil, err
+		}
+		recorded = append(recorded, messages.Output{Name: r.ID.Output, Path: at.Path})
+	}
+	return recorded, nil
 }
 
 // realisations say, signed, where a derivation's outputs lie.

@@ -12,6 +12,7 @@ type Campaign struct {
 	First, Last uint64 // seeds
 	Faults      Faults
 	Vary        func(Scenario) Scenario // nil: as [Random] has them
+	AsIs        bool                    // failures are not made smaller
 	Failures    int                     // how many are looked for; 0 is one
 }
 
@@ -22,7 +23,7 @@ type Campaigned struct {
 	Virtual  time.Duration // in the worlds' own time
 	Elapsed  time.Duration
 	Coverage *Coverage
-	Failures []*Failure // shrunk
+	Failures []*Failure // shrunk, but AsIs
 }
 
 // Run runs a campaign on all processors, until ctx ends or it is through.
@@ -63,7 +64,9 @@ func (c Campaign) Run(ctx context.Context) Campaigned {
 	wg.Wait()
 	out.Elapsed = time.Since(began)
 	for i, f := range out.Failures {
-		out.Failures[i] = Shrink(ctx, f)
+		if !c.AsIs {
+			out.Failures[i] = Shrink(ctx, f)
+		}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 
 	"troupe/actors/host"
 	"troupe/messages"
@@ -32,6 +33,12 @@ func (c *answersChecker) step(w *World, s host.Step) error {
 	switch m := s.Message.(type) {
 	case *messages.RealiseTargets:
 		c.open[m.Request] = true
+	case *messages.ForgetClient:
+		for id := range c.open {
+			if w.view.requests[id] == nil {
+				delete(c.open, id)
+			}
+		}
 	case *messages.AwaitGoals:
 		if c.owed[m.From] == nil {
 			c.owed[m.From] = map[messages.GoalKey]int{}
@@ -41,14 +48,14 @@ func (c *answersChecker) step(w *World, s host.Step) error {
 		}
 	}
 	for _, e := range s.Effects {
-		if err := c.effect(e); err != nil {
+		if err := c.effect(w, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *answersChecker) effect(e host.Effect) error {
+func (c *answersChecker) effect(w *World, e host.Effect) error {
 	switch e := e.(type) {
 	case host.Stop:
 		delete(c.owed, e.Actor)
@@ -56,7 +63,10 @@ func (c *answersChecker) effect(e host.Effect) error {
 		switch m := e.Msg.(type) {
 		case *messages.TargetsRealised:
 			if !c.open[m.Request] {
-				return fmt.Errorf("request %d is answered twice", m.Request)
+				return fmt.Errorf("request %d is answered twice, or its client is gone", m.Request)
+			}
+			if r := w.view.told; !r.withdrawn && slices.Contains(r.over, false) {
+				return fmt.Errorf("request %d is answered, and not all that it wants is over: %v", m.Request, r.over)
 			}
 			delete(c.open, m.Request)
 		case *messages.WaiteeDone:

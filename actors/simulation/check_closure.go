@@ -4,11 +4,18 @@ import "fmt"
 
 // closureChecker: a path is valid only with its contents and its whole closure,
 // and on disk only with those on disk.
-type closureChecker struct{ idle }
+type closureChecker struct {
+	idle
+	seen int // changes of the disk
+}
 
 func (*closureChecker) name() string { return "closure" }
 
-func (*closureChecker) quiet(w *World) error {
+func (c *closureChecker) quiet(w *World) error {
+	if c.seen == w.disk.changes {
+		return nil
+	}
+	c.seen = w.disk.changes
 	for p, r := range w.disk.records {
 		flushed, there := w.disk.contents[p]
 		if !there || (r.durable && !flushed) {

@@ -10,11 +10,23 @@ import (
 
 // durableChecker: what a client is told is valid is on disk with its closure
 // when it is told, and stays.
-type durableChecker struct{}
+type durableChecker struct {
+	seen       int                        // changes of the disk
+	registered map[storepath.Path]*record // with the store, in this life of the service
+}
+
+func newDurableChecker() *durableChecker {
+	return &durableChecker{registered: map[storepath.Path]*record{}}
+}
 
 func (*durableChecker) name() string { return "durable" }
 
-func (*durableChecker) step(w *World, s host.Step) error {
+func (c *durableChecker) step(w *World, s host.Step) error {
+	if m, ok := s.Message.(*messages.RegisterPaths); ok {
+		for _, p := range m.Paths {
+			c.registered[p] = w.disk.records[p]
+		}
+	}
 	if s.Actor != messages.Worker {
 		return nil
 	}
@@ -27,9 +39,9 @@ func (*durableChecker) step(w *World, s host.Step) error {
 		if !ok {
 			continue
 		}
-		r := w.requestBefore(told.Request)
+		r := w.view.told
 		for i, res := range told.Results {
-			for _, p := range claimed(r, i, res) {
+			for _, p := range claimed(r.Targets[i], res) {
 				if !w.disk.durable(p) {
 					return fmt.Errorf("request %d is told that %v is valid, which a crash would lose", told.Request, p)
 				}
@@ -39,23 +51,13 @@ func (*durableChecker) step(w *World, s host.Step) error {
 	return nil
 }
 
-// requestBefore finds a request that has just been answered.
-func (w *World) requestBefore(id uint64) *messages.RealiseTargets {
-	for _, c := range w.clients {
-		if m := c.open[id]; m != nil {
-			return m
-		}
-	}
-	return nil
-}
-
-// claimed are the paths that a result says are valid.
-func claimed(r *messages.RealiseTargets, i int, res messages.Result) (paths []storepath.Path) {
+// claimed are the paths that a target's result says are valid.
+func claimed(t messages.Target, res messages.Result) (paths []storepath.Path) {
 	if !res.Status.OK() {
 		return nil
 	}
-	if r != nil && i < len(r.Targets) && !r.Targets[i].IsBuild() {
-		return []storepath.Path{r.Targets[i].Path}
+	if !t.IsBuild() {
+		return []storepath.Path{t.Path}
 	}
 	for _, o := range res.Outputs {
 		paths = append(paths, o.Path)
@@ -63,14 +65,37 @@ func claimed(r *messages.RealiseTargets, i int, res messages.Result) (paths []st
 	return paths
 }
 
-func (*durableChecker) quiet(w *World) error {
+func (c *durableChecker) quiet(w *World) error {
+	if c.seen == w.disk.changes {
+		return nil
+	}
+	c.seen = w.disk.changes
 	for p := range w.disk.acked {
 		if !w.disk.durable(p) {
 			return fmt.Errorf("a client was told that %v is valid, and it is not any more", p)
 		}
 	}
+	for at, v := range w.sessions.visits {
+		for _, p := range v.told {
+			if !w.disk.durable(p) {
+				return fmt.Errorf("%s was told that %v is valid, and it is not any more", at, p)
+			}
+		}
+	}
 	return nil
 }
 
-func (c *durableChecker) crash(w *World) error { return c.quiet(w) }
-func (c *durableChecker) end(w *World) error   { return c.quiet(w) }
+func (c *durableChecker) crash(w *World) error {
+	clear(c.registered)
+	return c.quiet(w)
+}
+
+// end: what is registered does not stay provisional.
+func (c *durableChecker) end(w *World) error {
+	for p, then := range c.registered {
+		if r := w.disk.records[p]; r == then && r != nil && !r.durable {
+			return fmt.Errorf("%v was registered and is never put on disk", p)
+		}
+	}
+	return c.quiet(w)
+}

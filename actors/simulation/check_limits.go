@@ -49,7 +49,7 @@ func (*limitsChecker) step(w *World, s host.Step) error {
 func (*limitsChecker) quiet(w *World) error {
 	for at, b := range w.builds {
 		p := b.process
-		if p == nil || p.dying {
+		if p == nil || p.dying || !b.prepare.Place.Here() { // whoever builds it elsewhere sees to it
 			continue
 		}
 		now := w.ev.now
@@ -58,6 +58,8 @@ func (*limitsChecker) quiet(w *World) error {
 			return fmt.Errorf("%s runs for %v", at, now-p.began)
 		case l.Silence > 0 && !p.closed && now-p.spoke > l.Silence+grace:
 			return fmt.Errorf("%s is silent for %v", at, now-p.spoke)
+		case p.closed && now-p.shutAt > grace:
+			return fmt.Errorf("%s has closed its output and runs on", at)
 		case l.LogBytes > 0 && p.log > l.LogBytes && now-p.spoke > grace:
 			return fmt.Errorf("%s has written %d bytes and runs on", at, p.log)
 		}

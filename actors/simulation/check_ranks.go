@@ -14,40 +14,38 @@ type ranksChecker struct{ idle }
 func (*ranksChecker) name() string { return "ranks" }
 
 func (*ranksChecker) quiet(w *World) error {
-	for at, g := range w.view.goals {
+	for _, g := range w.view.living {
 		if g.leaving || !g.target.IsBuild() {
 			continue
 		}
 		want := g.rank
 		want.Remaining += g.weight
 		for k := range g.waitees {
-			if err := w.ranked(string(at), want, k); err != nil {
-				return err
+			if below := w.overtaken(k, want); below != nil {
+				return fmt.Errorf("%s has urgency %d and %v before it, and %s that waits for it %d and %v",
+					k, below.rank.Urgency, below.rank.Remaining, g.at, want.Urgency, want.Remaining)
 			}
 		}
 	}
 	for id, r := range w.view.requests {
-		for i, t := range r.Targets {
+		for i, k := range r.keys {
 			if r.withdrawn || r.over[i] {
 				continue
 			}
-			if err := w.ranked(fmt.Sprintf("request %d", id), messages.RankGoal{Urgency: r.Urgency}, t.Key()); err != nil {
-				return err
+			if g := w.overtaken(k, messages.RankGoal{Urgency: r.Urgency}); g != nil {
+				return fmt.Errorf("request %d has urgency %d, and %s that it waits for %d", id, r.Urgency, g.rank.Goal, g.rank.Urgency)
 			}
 		}
 	}
 	return nil
 }
 
-func (w *World) ranked(by string, want messages.RankGoal, k messages.GoalKey) error {
-	at := w.view.byKey[k]
-	g := w.view.goals[at]
-	if g == nil || g.leaving || !g.target.IsBuild() {
+// overtaken is the goal of a key, if what waits for it is more urgent than it, or
+// has more before it.
+func (w *World) overtaken(k messages.GoalKey, by messages.RankGoal) *goalView {
+	g := w.view.goals[w.view.byKey[k]]
+	if g == nil || g.leaving || !g.target.IsBuild() || (g.rank.Urgency >= by.Urgency && g.rank.Remaining >= by.Remaining) {
 		return nil
 	}
-	if g.rank.Urgency < want.Urgency || g.rank.Remaining < want.Remaining {
-		return fmt.Errorf("%s has urgency %d and %v before it, and %s that waits for it %d and %v",
-			at, g.rank.Urgency, g.rank.Remaining, by, want.Urgency, want.Remaining)
-	}
-	return nil
+	return g
 }

@@ -14,8 +14,8 @@ type reasonsChecker struct{ idle }
 func (*reasonsChecker) name() string { return "reasons" }
 
 func (*reasonsChecker) quiet(w *World) error {
-	for at, g := range w.view.goals {
-		if err := w.reason(at, g); err != nil {
+	for _, g := range w.view.living {
+		if err := w.reason(g.at, g); err != nil {
 			return err
 		}
 	}
@@ -26,8 +26,7 @@ func (w *World) reason(at messages.Address, g *goalView) error {
 	if w.ev.owned[at] > 0 || w.builds[at] != nil && w.builds[at].process != nil {
 		return nil
 	}
-	wait := w.view.waits[at]
-	switch wait.For {
+	switch wait := g.wait; wait.For {
 	case messages.Inputs:
 		for k := range g.waitees {
 			if w.view.byKey[k] != "" {
@@ -36,7 +35,15 @@ func (w *World) reason(at messages.Address, g *goalView) error {
 		}
 		return fmt.Errorf("%s waits for inputs, and none is being made", at)
 	case messages.BuildSlot:
-		return w.slotReason(at, w.Slots)
+		if g.rank.Jobs == messages.NoLocalBuilds && w.view.held(false) > 0 {
+			return nil
+		}
+		if len(w.builders.asked) > 0 { // who is being asked about may have a slot
+			return nil
+		}
+		return w.slotReason(at, w.slotLimit())
+	case messages.AnyMachine:
+		return w.builders.reason(at)
 	case messages.SubstitutionSlot:
 		return w.slotReason(at, w.Fetches)
 	case messages.PathLock:
@@ -50,7 +57,7 @@ func (w *World) reason(at messages.Address, g *goalView) error {
 	if w.ev.owned[messages.Locks] > 0 {
 		return nil
 	}
-	return fmt.Errorf("%s is in the state that says %v, and nothing is under way for it", at, wait)
+	return fmt.Errorf("%s is in the state that says %v, and nothing is under way for it", at, g.wait)
 }
 
 func (w *World) slotReason(at messages.Address, most int) error {

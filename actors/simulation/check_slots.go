@@ -17,21 +17,24 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 	if s.Actor != messages.Slots {
 		return nil
 	}
+	granted := false
 	for _, e := range s.Effects {
 		send, ok := e.(host.Send)
 		if !ok {
 			continue
 		}
-		if _, grant := send.Msg.(*messages.SlotFree); !grant {
+		grant, ok := send.Msg.(*messages.SlotFree)
+		if !ok {
 			continue
 		}
-		if w.view.slots[send.To] {
+		if _, held := w.view.slots[send.To]; held {
 			return fmt.Errorf("%s is granted a second slot", send.To)
 		}
-		w.view.slots[send.To] = true
+		w.view.slots[send.To] = grant.Place
+		granted = granted || grant.Place.Here()
 	}
-	if held := w.view.held(false); held > max(w.Slots, 1) {
-		return fmt.Errorf("%d slots are held, of %d", held, w.Slots)
+	if held, most := w.view.held(false), w.slotLimit(); granted && held > max(most, 1) {
+		return fmt.Errorf("%d slots are held, of %d", held, most)
 	}
 	if held := w.view.held(true); held > max(w.Fetches, 1) {
 		return fmt.Errorf("%d substitution slots are held, of %d", held, w.Fetches)
@@ -39,10 +42,20 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 	return nil
 }
 
-// held counts the slots for substitutions, or those for builds.
+// slotLimit is how many slots there are for builds: as many as the service has, or
+// as a client that is there wants.
+func (w *World) slotLimit() int {
+	most := w.Slots
+	for _, n := range w.view.jobs {
+		most = max(most, n)
+	}
+	return most
+}
+
+// held counts the slots for substitutions, or those for builds here.
 func (v *view) held(fetches bool) (n int) {
-	for at := range v.slots {
-		if at.IsFetch() == fetches {
+	for at, place := range v.slots {
+		if at.IsFetch() == fetches && place.Here() {
 			n++
 		}
 	}

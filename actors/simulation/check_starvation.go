@@ -2,23 +2,33 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 
 	"troupe/actors/host"
 	"troupe/messages"
 )
 
-// starvationChecker: a client that has a goal in the queue and no slot of its kind
-// sees at most so many of these go to others, of no more urgency, as there are others.
+// starvationChecker: while a client has a goal in the queue and no slot of its kind,
+// each of those that were there goes before it once at most, and nobody who comes
+// later, unless he is more urgent.
 type starvationChecker struct {
 	idle
 	queued map[messages.Address]bool // goals
-	passed map[clientShare]int       // grants to others since it could have had one
+	grants int                       // ever
+	came   map[messages.Address]int  // client: grants before it was heard of
+	passed map[clientShare]*passed   // who waits, and was passed over
 }
 
 // clientShare is what a client gets of the slots of one kind.
 type clientShare struct {
 	client messages.Address
 	fetch  bool
+}
+
+// passed is how a client was passed over since it began to wait.
+type passed struct {
+	since int // grants before the first time
+	by    []messages.Address
 }
 
 func newStarvationChecker() *starvationChecker {
@@ -28,7 +38,7 @@ func newStarvationChecker() *starvationChecker {
 }
 
 func (c *starvationChecker) reset() {
-	c.queued, c.passed = map[messages.Address]bool{}, map[clientShare]int{}
+	c.queued, c.came, c.passed = map[messages.Address]bool{}, map[messages.Address]int{}, map[clientShare]*passed{}
 }
 
 func (*starvationChecker) name() string { return "starvation" }
@@ -43,24 +53,28 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 		return nil
 	}
 	switch m := s.Message.(type) {
+	case *messages.RankGoal:
+		if _, known := c.came[m.Client]; !known {
+			c.came[m.Client] = c.grants
+		}
 	case *messages.AcquireSlot:
-		c.queued[m.Goal] = true
+		c.queued[m.Goal] = !m.Elsewhere.Any() // else it may have to wait for something else
 	case *messages.ReleaseSlot:
 		delete(c.queued, m.Goal)
 	case *messages.ForgetGoal:
 		delete(c.queued, m.Goal)
 	}
 	for _, e := range s.Effects {
-		send, ok := e.(host.Send)
-		if !ok {
-			continue
-		}
-		if _, grant := send.Msg.(*messages.SlotFree); grant {
-			if !c.queued[send.To] {
-				return fmt.Errorf("%s is granted a slot and does not want one", send.To)
+		if grant, ok := sent[*messages.SlotFree](e); ok {
+			to := e.(host.Send).To
+			if _, wants := c.queued[to]; !wants {
+				return fmt.Errorf("%s is granted a slot and does not want one", to)
 			}
-			delete(c.queued, send.To)
-			if err := c.granted(w, send.To); err != nil {
+			delete(c.queued, to)
+			if !grant.Place.Here() {
+				continue
+			}
+			if err := c.granted(w, to); err != nil {
 				return err
 			}
 		}
@@ -70,34 +84,46 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 
 func (c *starvationChecker) granted(w *World, to messages.Address) error {
 	winner := w.view.goals[to]
-	if winner == nil {
+	fetch := to.IsFetch()
+	if winner == nil || w.Slots == 0 && !fetch {
 		return nil
 	}
-	fetch, slots := to.IsFetch(), w.Slots
-	if fetch {
-		slots = max(w.Fetches, 1)
-	}
-	if slots == 0 {
-		return nil
-	}
-	delete(c.passed, clientShare{winner.rank.Client, fetch})
-	holds := map[messages.Address]bool{}
-	for at := range w.view.slots {
-		if g := w.view.goals[at]; g != nil && at.IsFetch() == fetch {
-			holds[g.rank.Client] = true
+	c.grants++
+	waiting := c.waiting(w, winner, fetch)
+	for share, p := range c.passed {
+		if share.fetch == fetch && !slices.Contains(waiting, share.client) {
+			delete(c.passed, share)
+		} else if share.fetch == fetch && (slices.Contains(p.by, winner.rank.Client) || c.came[winner.rank.Client] > p.since) {
+			return fmt.Errorf("%s has been passed over by %v, and now by %s", share.client, p.by, winner.rank.Client)
 		}
 	}
-	seen := map[messages.Address]bool{}
-	for at := range c.queued {
-		g := w.view.goals[at]
-		if g == nil || at.IsFetch() != fetch || holds[g.rank.Client] || seen[g.rank.Client] || g.rank.Client == winner.rank.Client || g.rank.Urgency < winner.rank.Urgency {
-			continue
+	for _, client := range waiting {
+		p := c.passed[clientShare{client, fetch}]
+		if p == nil {
+			p = &passed{since: c.grants - 1}
+			c.passed[clientShare{client, fetch}] = p
 		}
-		seen[g.rank.Client] = true
-		share := clientShare{g.rank.Client, fetch}
-		if c.passed[share]++; c.passed[share] > w.Clients+slots {
-			return fmt.Errorf("%s has been passed over %d times", g.rank.Client, c.passed[share])
-		}
+		p.by = append(p.by, winner.rank.Client)
 	}
 	return nil
+}
+
+// waiting are the other clients that have no slot of a kind and could have had the
+// winner's.
+func (c *starvationChecker) waiting(w *World, winner *goalView, fetch bool) (clients []messages.Address) {
+	for at, here := range c.queued {
+		g := w.view.goals[at]
+		if g != nil && here && at.IsFetch() == fetch && g.rank.Client != winner.rank.Client && g.rank.Urgency >= winner.rank.Urgency &&
+			g.rank.Jobs != messages.NoLocalBuilds {
+			clients = append(clients, g.rank.Client)
+		}
+	}
+	return slices.DeleteFunc(clients, func(client messages.Address) bool {
+		for at := range w.view.slots {
+			if g := w.view.goals[at]; g != nil && at.IsFetch() == fetch && g.rank.Client == client {
+				return true
+			}
+		}
+		return false
+	})
 }

@@ -30,15 +30,16 @@ func (c *unwantedChecker) crash(*World) error {
 }
 
 func (*unwantedChecker) step(w *World, s host.Step) error {
-	var wanted map[messages.Address]bool
+	var look uint64
 	for _, e := range s.Effects {
 		if _, cancels := sent[*messages.CancelGoal](e); !cancels {
 			continue
 		}
-		if wanted == nil {
-			wanted = w.view.wanted()
+		if look == 0 {
+			look = w.view.wanted()
 		}
-		if at := e.(host.Send).To; wanted[at] {
+		at := e.(host.Send).To
+		if g := w.view.goals[at]; g != nil && g.wanted == look {
 			return fmt.Errorf("%s is cancelled, and somebody wants it", at)
 		}
 	}
@@ -46,16 +47,17 @@ func (*unwantedChecker) step(w *World, s host.Step) error {
 }
 
 func (c *unwantedChecker) quiet(w *World) error {
-	wanted := w.view.wanted()
+	look := w.view.wanted()
 	for at := range c.since {
-		if wanted[at] || w.view.goals[at] == nil {
+		if g := w.view.goals[at]; g == nil || g.wanted == look {
 			delete(c.since, at)
 		}
 	}
-	for at := range w.view.goals {
-		if wanted[at] {
+	for _, g := range w.view.living {
+		if g.wanted == look {
 			continue
 		}
+		at := g.at
 		first, known := c.since[at]
 		if !known {
 			c.since[at] = w.ev.now

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"troupe/messages"
+	"troupe/storage/storepath"
 )
 
 // client makes requests, sometimes withdraws one, and sometimes goes away. It
@@ -38,28 +40,28 @@ const clients = "client/"
 
 // client finds the client at an address.
 func (w *World) client(at messages.Address) *client {
-	if !strings.HasPrefix(string(at), clients) {
-		return nil
-	}
-	for _, c := range w.clients {
-		if c.address == at {
-			return c
+	if strings.HasPrefix(string(at), clients) {
+		for _, c := range w.clients {
+			if c.address == at {
+				return c
+			}
 		}
 	}
 	return nil
 }
 
-func (c *client) soon() {
-	c.later(c.ask)
-}
+func (c *client) soon() { c.later(c.ask) }
 
-// later does something after a while, or before that between two steps.
-func (c *client) later(do func()) {
-	if c.w.Hasty {
+func (c *client) later(do func()) { c.w.later(c.rng, do) }
+
+// later lets somebody do something after a while, or before that between two
+// steps.
+func (w *World) later(rng *rand.Rand, do func()) {
+	if w.Hasty {
 		do = sync.OnceFunc(do)
-		c.w.afterSteps(c.rng.IntN(hastySteps), do)
+		w.afterSteps(rng.IntN(hastySteps), do)
 	}
-	c.w.ev.after(c.while(), "", 0, do)
+	w.ev.after(w.while(rng), "", 0, do)
 }
 
 // hastySteps is how many steps of all machines a hasty client thinks at most: a
@@ -67,9 +69,9 @@ func (c *client) later(do func()) {
 const hastySteps = 150
 
 // while is how long a client thinks: mostly seconds, or hardly any time.
-func (c *client) while() time.Duration {
-	d := time.Duration(c.rng.IntN(40_000)) * time.Millisecond
-	if c.w.Rush {
+func (w *World) while(rng *rand.Rand) time.Duration {
+	d := time.Duration(rng.IntN(40_000)) * time.Millisecond
+	if w.Rush {
 		d /= 1000
 	}
 	return d
@@ -80,7 +82,7 @@ func (c *client) ask() {
 	if c.gone || c.left == 0 {
 		return
 	}
-	if c.w.life == 0 {
+	if c.w.life == 0 || c.w.sessions.ending != serving {
 		c.soon()
 		return
 	}
@@ -91,7 +93,7 @@ func (c *client) ask() {
 		m.Urgency = c.rng.IntN(3)
 	}
 	for range 1 + c.rng.IntN(3) {
-		m.Targets = append(m.Targets, c.target())
+		m.Targets = append(m.Targets, c.w.target(c.rng))
 	}
 	c.make(m)
 	if c.left > 0 {
@@ -112,20 +114,21 @@ func (c *client) askRest() {
 	}
 }
 
-func (c *client) target() messages.Target {
-	g := c.w.graph
-	if len(g.Sources) > 0 && c.rng.IntN(12) == 0 {
-		return messages.Target{Path: g.Sources[c.rng.IntN(len(g.Sources))]}
+// target is something that somebody may want.
+func (w *World) target(rng *rand.Rand) messages.Target {
+	g := w.graph
+	if len(g.Sources) > 0 && rng.IntN(12) == 0 {
+		return messages.Target{Path: g.Sources[rng.IntN(len(g.Sources))]}
 	}
-	d := g.Drvs[c.rng.IntN(len(g.Drvs))]
-	if c.rng.IntN(8) == 0 {
+	d := g.Drvs[rng.IntN(len(g.Drvs))]
+	if rng.IntN(8) == 0 {
 		if p := d.Outputs[0].Path; !p.IsZero() {
 			return messages.Target{Path: p}
 		}
 	}
-	t := messages.Target{Path: d.Drv, Outputs: d.some(c.rng)}
-	if c.rng.IntN(15) == 0 {
-		t.Mode = []messages.Mode{messages.Check, messages.Repair}[c.rng.IntN(2)]
+	t := messages.Target{Path: d.Drv, Outputs: d.some(rng)}
+	if rng.IntN(15) == 0 {
+		t.Mode = []messages.Mode{messages.Check, messages.Repair}[rng.IntN(2)]
 	}
 	return t
 }
@@ -155,12 +158,11 @@ func (c *client) hangUp() {
 		c.w.send(c.address, messages.Worker, &messages.ForgetClient{Client: c.address})
 		return
 	}
-	ids := make([]uint64, 0, len(c.open))
-	for id := range c.open {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
+	c.cancelAll()
+}
+
+func (c *client) cancelAll() {
+	for _, id := range slices.Sorted(maps.Keys(c.open)) {
 		c.cancel(id)
 	}
 }
@@ -182,38 +184,31 @@ func (c *client) hear(m messages.Message) {
 		return
 	}
 	delete(c.open, a.Request)
-	if len(a.Results) != len(asked.Targets) {
-		c.w.fail("answers", fmt.Sprintf("%d results for %d targets", len(a.Results), len(asked.Targets)))
-		return
-	}
-	for i, r := range a.Results {
-		if r.Status.OK() {
-			c.keep(asked.Targets[i], r)
-		}
+	for _, p := range c.w.granted(asked.Targets, a.Results) {
+		c.w.disk.keep(p...)
 	}
 }
 
-func (c *client) keep(t messages.Target, r messages.Result) {
-	if !t.IsBuild() {
-		c.w.disk.acked[t.Path], c.w.disk.rooted[t.Path] = true, true
+// granted are the paths that an answer says are valid, by target.
+func (w *World) granted(targets []messages.Target, results []messages.Result) [][]storepath.Path {
+	if len(results) != len(targets) {
+		w.fail("answers", fmt.Sprintf("%d results for %d targets", len(results), len(targets)))
+		return nil
 	}
-	if !r.Covers(t.Outputs) {
-		c.w.fail("answers", fmt.Sprintf("%v is said to be there, with %v", t, r.Outputs))
+	paths := make([][]storepath.Path, len(targets))
+	for i, r := range results {
+		if t := targets[i]; r.Status.OK() && !r.Covers(t.Outputs) {
+			w.fail("answers", fmt.Sprintf("%v is said to be there, with %v", t, r.Outputs))
+		}
+		paths[i] = claimed(targets[i], r)
 	}
-	for _, o := range r.Outputs {
-		c.w.disk.acked[o.Path], c.w.disk.rooted[o.Path] = true, true
-	}
+	return paths
 }
 
 // lose is told that the service died.
 func (c *client) lose() {
 	c.awaitsRest = 0
-	ids := make([]uint64, 0, len(c.open))
-	for id := range c.open {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
+	for _, id := range slices.Sorted(maps.Keys(c.open)) {
 		m := *c.open[id]
 		delete(c.open, id)
 		if !c.gone {

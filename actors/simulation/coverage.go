@@ -3,23 +3,32 @@ package simulation
 import (
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
 	"troupe/actors/goal"
 	"troupe/actors/host"
 	"troupe/actors/machines"
+	"troupe/actors/session"
 	"troupe/actors/worker"
 	"troupe/messages"
 )
 
 // Coverage counts which rows of the machines' tables were seen.
 type Coverage struct {
-	seen map[host.Pair]int
+	taken map[taken]int
+	seen  map[host.Pair]int // the same, by names: made by [Coverage.Add]
+}
+
+// taken is a [host.Pair] that takes no time to make.
+type taken struct {
+	machine, state string
+	message        reflect.Type
 }
 
 // NewCoverage makes one that has seen nothing.
-func NewCoverage() *Coverage { return &Coverage{map[host.Pair]int{}} }
+func NewCoverage() *Coverage { return &Coverage{map[taken]int{}, map[host.Pair]int{}} }
 
 // cover notes what a machine is about to take.
 func (w *World) cover(m host.Machine, msg messages.Message) {
@@ -30,21 +39,21 @@ func (w *World) cover(m host.Machine, msg messages.Message) {
 		m = p.Machine
 	}
 	if t, ok := m.(host.Tabled); ok {
-		w.coverage.seen[host.Pair{Machine: t.Table().Machine, State: t.StateFor(msg), Message: messages.Name(msg)}]++
+		w.coverage.taken[taken{t.Table().Machine, t.StateFor(msg), reflect.TypeOf(msg).Elem()}]++
 	}
 }
 
 // Add adds what another has seen.
 func (c *Coverage) Add(o *Coverage) {
-	for p, n := range o.seen {
-		c.seen[p] += n
+	for t, n := range o.taken {
+		c.seen[host.Pair{Machine: t.machine, State: t.state, Message: messages.NameOf(t.message.Name())}] += n
 	}
 }
 
 // tables are those of all machines.
 func tables() (all []host.Table) {
 	var s machines.Settings
-	kinds := []host.Kind{worker.KindDerivation, worker.KindSubstitution, worker.KindCleanUp, goal.KindChild}
+	kinds := []host.Kind{worker.KindDerivation, worker.KindSubstitution, worker.KindCleanUp, goal.KindChild, session.KindSession}
 	for _, f := range machines.AllFixed {
 		kinds = append(kinds, f.Kind)
 	}

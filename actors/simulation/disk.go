@@ -16,12 +16,23 @@ type disk struct {
 	leases   leases                            // temporary roots of the service
 	rooted   map[storepath.Path]bool           // by clients, for good
 	acked    map[storepath.Path]bool           // told to a client as valid, and rooted by it
+	changes  int                               // of all but leases and traces
 }
 
 // record says that a path is valid.
 type record struct {
 	refs    []storepath.Path
 	durable bool
+}
+
+// referredBy are the valid paths that some refer to, without these.
+func (d *disk) referredBy(paths []storepath.Path) (refs []storepath.Path) {
+	for _, p := range paths {
+		if r := d.records[p]; r != nil {
+			refs = append(refs, r.refs...)
+		}
+	}
+	return slices.DeleteFunc(refs, func(p storepath.Path) bool { return slices.Contains(paths, p) })
 }
 
 func newDisk() *disk {
@@ -32,13 +43,28 @@ func newDisk() *disk {
 
 // stock makes paths valid from the start.
 func (d *disk) stock(paths []storepath.Path) {
+	d.changes++
 	for _, s := range paths {
 		d.contents[s], d.rooted[s] = true, true
 		d.records[s] = &record{durable: true}
 	}
 }
 
+// keep roots paths that a client was told of.
+func (d *disk) keep(paths ...storepath.Path) {
+	d.changes++
+	for _, p := range paths {
+		d.acked[p], d.rooted[p] = true, true
+	}
+}
+
 func (d *disk) valid(p storepath.Path) bool { return d.records[p] != nil }
+
+// lose makes a path that is valid go missing.
+func (d *disk) lose(p storepath.Path) {
+	d.changes++
+	delete(d.records, p)
+}
 
 // referred reports whether a valid path refers to p.
 func (d *disk) referred(p storepath.Path) bool {
@@ -72,6 +98,7 @@ func (d *disk) whole(p storepath.Path, seen map[storepath.Path]bool) bool {
 
 // register makes paths valid provisionally.
 func (d *disk) register(p storepath.Path, refs []storepath.Path) {
+	d.changes++
 	d.contents[p] = false
 	d.records[p] = &record{refs: refs}
 }
@@ -100,6 +127,7 @@ func (d *disk) pending(paths []storepath.Path) (found []storepath.Path) {
 // flush puts the contents of provisional paths on the platter, and commit their
 // records.
 func (d *disk) flush(paths []storepath.Path) {
+	d.changes++
 	for _, p := range paths {
 		if _, there := d.contents[p]; there {
 			d.contents[p] = true
@@ -108,6 +136,7 @@ func (d *disk) flush(paths []storepath.Path) {
 }
 
 func (d *disk) commit(paths []storepath.Path) {
+	d.changes++
 	for _, p := range paths {
 		if r := d.records[p]; r != nil {
 			r.durable = true
@@ -118,6 +147,7 @@ func (d *disk) commit(paths []storepath.Path) {
 // crash loses what was not flushed. Contents may survive without their record,
 // or in part.
 func (d *disk) crash(rng *rand.Rand) {
+	d.changes++
 	for _, p := range d.sorted() {
 		if r := d.records[p]; !r.durable {
 			delete(d.records, p)
@@ -148,6 +178,7 @@ func (d *disk) sorted() []storepath.Path {
 
 // collect deletes the valid paths that no root leads to.
 func (d *disk) collect() (n int) {
+	d.changes++
 	live := map[storepath.Path]bool{}
 	var mark func(p storepath.Path)
 	mark = func(p storepath.Path) {

@@ -8,6 +8,7 @@ import (
 	"troupe/actors/goal"
 	"troupe/actors/host"
 	"troupe/actors/machines"
+	"troupe/actors/session"
 	"troupe/actors/worker"
 	"troupe/messages"
 )
@@ -55,7 +56,10 @@ func (p *plain) deliver(to messages.Address, m messages.Message) {
 	}
 	p.w.cover(a.Machine, m)
 	out, reason := host.Take(a.Machine, m)
-	s := host.Step{At: p.w.ev.now, Actor: to, Message: m, State: a.String(), Effects: out, Panic: reason}
+	s := host.Step{At: p.w.ev.now, Actor: to, Message: m, Effects: out, Panic: reason}
+	if p.journal != nil || p.w.traced || to == messages.Door {
+		s.State = a.String()
+	}
 	if p.journal != nil {
 		p.journal.Record(s)
 	}
@@ -120,15 +124,19 @@ func (t *tree) deliver(to messages.Address, m messages.Message) { t.runtime.Deli
 
 func (t *tree) stop() { t.runtime.Shutdown() }
 
-// panicking lets goals and children panic now and then.
+// panicking lets goals, children and sessions panic now and then.
 func (w *World) panicking(make func(host.Kind, messages.Address) host.Machine) Maker {
 	if w.Faults[ActorPanics] == 0 {
 		return make
 	}
 	return func(k host.Kind, at messages.Address) host.Machine {
 		m := make(k, at)
-		if k == worker.KindDerivation || k == worker.KindSubstitution || k == goal.KindChild {
-			return &panicker{m, w}
+		if k == worker.KindDerivation || k == worker.KindSubstitution || k == goal.KindChild || k == session.KindSession {
+			p := &panicker{m, w, 1}
+			if k == session.KindSession { // which has few steps
+				p.tries = 6
+			}
+			return p
 		}
 		return m
 	}
@@ -139,12 +147,15 @@ const planted = "a panic that the simulation planted"
 
 type panicker struct {
 	host.Machine
-	w *World
+	w     *World
+	tries int // at a panic, a step
 }
 
 func (p *panicker) Step(m messages.Message) []host.Effect {
-	if p.w.hit(ActorPanics) {
-		panic(planted)
+	for range p.tries {
+		if p.w.hit(ActorPanics) {
+			panic(planted)
+		}
 	}
 	return p.Machine.Step(m)
 }

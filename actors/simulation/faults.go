@@ -32,6 +32,7 @@ const (
 	SourceMissing
 	Cycle
 	DrvMissing
+	DrvGone
 	LookUpFails
 	CacheLies
 	CacheIsSlow
@@ -41,8 +42,17 @@ const (
 	ServiceDies
 	ClientCancels
 	ClientHangsUp
+	ServiceEnds
+	Flood
+	DoesNotRead
+	BadTiming
 	Collection
 	ContentsChange
+	MachineRefuses
+	MachineIsLost
+	HookIsSlow
+	HookDies
+	HookLies
 	faultCount
 )
 
@@ -74,6 +84,7 @@ var faultTable = [faultCount]struct {
 	SourceMissing:   {"source-missing", 10, "a source is not in the store"},
 	Cycle:           {"cycle", 30, "a derivation of the graph depends on itself"},
 	DrvMissing:      {"drv-missing", 30, "a derivation is not in the store"},
+	DrvGone:         {"drv-gone", 30, "a derivation that was just fetched is gone again"},
 	LookUpFails:     {"look-up-fails", 20, "a substituter does not answer"},
 	CacheLies:       {"cache-lies", 30, "a substituter says that a path refers to another one"},
 	CacheIsSlow:     {"cache-is-slow", 30, "a fetch takes very long"},
@@ -82,9 +93,18 @@ var faultTable = [faultCount]struct {
 	ActorPanics:     {"actor-panics", 1, "a goal or a child panics"},
 	ServiceDies:     {"service-dies", 150, "the service is killed at a random step, and started again"},
 	ClientCancels:   {"client-cancels", 150, "a client withdraws a request"},
-	ClientHangsUp:   {"client-hangs-up", 80, "a client goes away, and its requests are withdrawn"},
+	ClientHangsUp:   {"client-hangs-up", 80, "a client goes away, and what it asked for is withdrawn"},
+	ServiceEnds:     {"service-ends", 150, "the service is told to end, takes its time for it, and is started again"},
+	Flood:           {"flood", 20, "dozens of guests come at once"},
+	DoesNotRead:     {"does-not-read", 30, "a guest does not read its answer"},
+	BadTiming:       {"bad-timing", 200, "in some worlds clients withdraw, or join, when a goal is in a state that does not last"},
 	Collection:      {"collection", 100, "what nothing roots is deleted"},
 	ContentsChange:  {"contents-change", 400, "what lies at a valid path is found to be another thing"},
+	MachineRefuses:  {"machine-refuses", 300, "another machine cannot be reached"},
+	MachineIsLost:   {"machine-is-lost", 250, "another machine goes away in the middle of a build"},
+	HookIsSlow:      {"hook-is-slow", 50, "a build hook thinks for long"},
+	HookDies:        {"hook-dies", 30, "a build hook dies instead of answering, or of building"},
+	HookLies:        {"hook-lies", 20, "a build hook says what has no meaning"},
 }
 
 func (f Fault) String() string { return faultTable[f].name }

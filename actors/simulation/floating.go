@@ -222,7 +222,11 @@ func (w *World) record(m *messages.RecordRealisations) messages.Message {
 	for _, o := range m.Outputs {
 		w.trace1(m.Drv, o)
 	}
-	return &messages.RealisationsRecorded{}
+	answer := &messages.RealisationsRecorded{}
+	for _, o := range m.Outputs {
+		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: w.disk.traces[lockOf(m.Drv, o.Name)]})
+	}
+	return answer
 }
 
 // trace1 notes where one output lies, unless it lies elsewhere already.

@@ -2,18 +2,26 @@ package simulation_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"troupe/actors/simulation"
 )
 
 // TestPlantedFaults changes the source of a machine as each file in
 // testdata/planted says, and lets the same seeds as ever run on it: they must
 // find it. Those that begin with "found" are bugs that seeds did find.
+//
+// A file begins with the seed that found it last, which is tried before the first
+// seeds are. TROUPE_PLANT=seeds looks for the first one that finds it, and notes it.
 func TestPlantedFaults(t *testing.T) {
-	if (os.Getenv("CI") == "" || raced) && os.Getenv("TROUPE_PLANT") == "" {
+	how := os.Getenv("TROUPE_PLANT")
+	if (os.Getenv("CI") == "" || raced) && how == "" {
 		t.Skip("faults are planted, which takes minutes, where CI or TROUPE_PLANT is set")
 	}
 	files, err := filepath.Glob("testdata/planted/*")
@@ -23,25 +31,79 @@ func TestPlantedFaults(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			program := compilePlanted(t, file)
-			cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestSeeds$", "-test.v")
-			cmd.Env = append(os.Environ(), "CI=", "TROUPE_SEEDS=20000")
-			said, err := cmd.CombinedOutput()
-			if err == nil {
-				t.Errorf("20000 seeds did not find it:\n%s", said)
-				return
+			p := readPlanted(t, file)
+			if how == "seeds" {
+				p.seed = 1
 			}
-			for line := range strings.Lines(string(said)) {
-				if strings.Contains(line, " runs, ") || strings.Contains(line, "seed ") {
-					t.Log(strings.TrimSpace(line))
+			found := p.find(t)
+			if how == "seeds" && found > 0 {
+				if err := os.WriteFile(file, []byte(fmt.Sprintf("seed %d\n%s", found, p.text)), 0o644); err != nil {
+					t.Fatal(err)
 				}
 			}
 		})
 	}
 }
 
-// compilePlanted compiles this package's tests with a change.
-func compilePlanted(t *testing.T, file string) string {
+// enoughToFind seeds find every planted fault.
+const enoughToFind = 20_000
+
+// TestFind is run in programs that have a fault planted.
+func TestFind(t *testing.T) {
+	first, err := strconv.ParseUint(os.Getenv("TROUPE_FIND"), 10, 64)
+	if err != nil {
+		t.Skip("TestPlantedFaults runs it")
+	}
+	for _, c := range []simulation.Campaign{{First: first, Last: first}, {First: 1, Last: enoughToFind}} {
+		c.Faults, c.AsIs = simulation.Usual(), true
+		if got := c.Run(t.Context()); len(got.Failures) > 0 {
+			t.Fatalf("seed %d\n%d runs: %v", got.Failures[0].Seed, got.Runs, got.Failures[0])
+		}
+	}
+}
+
+// planted is a fault: the seed to try first, and the changes as they are written.
+type planted struct {
+	name string
+	seed uint64
+	text string
+}
+
+func readPlanted(t *testing.T, file string) planted {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := planted{name: file, text: string(text)}
+	first, rest, _ := strings.Cut(p.text, "\n")
+	if number, ok := strings.CutPrefix(first, "seed "); ok {
+		if p.seed, err = strconv.ParseUint(number, 10, 64); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		p.text = rest
+	}
+	return p
+}
+
+// find lets seeds find a fault, and returns the one that did.
+func (p planted) find(t *testing.T) uint64 {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), p.compile(t), "-test.run=^TestFind$")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("TROUPE_FIND=%d", max(p.seed, 1)))
+	said, err := cmd.CombinedOutput()
+	_, after, found := strings.Cut(string(said), " seed ")
+	var seed uint64
+	if _, scanned := fmt.Sscan(after, &seed); err == nil || !found || scanned != nil {
+		t.Errorf("%d seeds did not find it:\n%s", enoughToFind, said)
+		return 0
+	}
+	t.Logf("found by seed %s", strings.TrimSpace(after[:strings.Index(after+"\n---", "\n---")]))
+	return seed
+}
+
+// compile compiles this package's tests with the fault.
+func (p planted) compile(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	root, err := filepath.Abs("../..")
@@ -49,7 +111,7 @@ func compilePlanted(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	replace := map[string]string{}
-	for name, text := range plant(t, root, file) {
+	for name, text := range p.plant(t, root) {
 		changed := filepath.Join(dir, strings.ReplaceAll(name, "/", "_"))
 		if err := os.WriteFile(changed, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -64,27 +126,24 @@ func compilePlanted(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "simulation.test")
-	out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", filepath.Join(dir, "overlay.json"), "-o", program, ".").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-ldflags=-s -w",
+		"-overlay", filepath.Join(dir, "overlay.json"), "-o", program, ".").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return program
 }
 
-// plant reads a file of changes and returns the changed sources. A change is
-// "-- FILE --", the lines there are, "=>", and the lines there shall be.
-func plant(t *testing.T, root, file string) map[string]string {
+// plant returns the changed sources. A change is "-- FILE --", the lines there are,
+// "=>", and the lines there shall be.
+func (p planted) plant(t *testing.T, root string) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	sources := map[string]string{}
-	for _, change := range strings.Split("\n"+string(text), "\n-- ")[1:] {
+	for _, change := range strings.Split("\n"+p.text, "\n-- ")[1:] {
 		name, change, ok := strings.Cut(change, " --\n")
 		old, now, ok2 := strings.Cut(change+"\n", "\n=>\n")
 		if !ok || !ok2 {
-			t.Fatalf("%s: not a change: %q", file, change)
+			t.Fatalf("%s: not a change: %q", p.name, change)
 		}
 		if sources[name] == "" {
 			source, err := os.ReadFile(filepath.Join(root, name))
@@ -94,7 +153,7 @@ func plant(t *testing.T, root, file string) map[string]string {
 			sources[name] = string(source)
 		}
 		if n := strings.Count(sources[name], old); n != 1 {
-			t.Fatalf("%s: what is to be changed in %s is there %d times", file, name, n)
+			t.Fatalf("%s: what is to be changed in %s is there %d times", p.name, name, n)
 		}
 		sources[name] = strings.Replace(sources[name], old, strings.Trim(now, "\n"), 1)
 	}

@@ -26,6 +26,8 @@ type Scenario struct {
 	Seed     uint64
 	Clients  int
 	Requests int // a client makes
+	Guests   int // clients that come through the door
+	Doors    int // how many of those may be inside at a time; 0 is no limit
 	Slots    int
 	Caches   int              // substituters
 	Fetches  int              // substitution slots
@@ -33,6 +35,7 @@ type Scenario struct {
 	Users    int              // build users; 0 is one that all share
 	Rush     bool             // clients come and go all at once
 	Hasty    bool             // they come and go between any two steps
+	Meddling bool             // they act at the worst moment
 	Slow     messages.Address // an actor that takes its messages late
 	Boxed    bool             // builders cannot leave processes behind
 	Limits   messages.Limits
@@ -41,6 +44,8 @@ type Scenario struct {
 	Graph    *Graph  // nil: one made from the seed
 	Demand   *Demand // nil: clients do as the seed says
 	Policy   slots.Policy
+	Machines int  // others that build
+	Hook     bool // there is a build hook instead
 }
 
 // Random makes a scenario from a seed, with faults at their usual rates.
@@ -71,6 +76,20 @@ func Random(seed uint64, f Faults) Scenario {
 	}
 	s.Caches, s.Fetches = rng.IntN(3), rng.IntN(4)
 	s.Terms.Fallback, s.Terms.NoSubstitutes = rng.IntN(2) == 0, rng.IntN(8) == 0
+	s.Guests = rng.IntN(4)
+	if s.Hasty && rng.IntN(1000) < f[Flood] || rng.IntN(1000) < f[Flood]/4 {
+		s.Guests, s.Clients, s.Requests = 12+rng.IntN(24), 1, 1
+	}
+	s.Meddling = rng.IntN(5) == 0
+	if s.Guests > 0 && rng.IntN(3) == 0 {
+		s.Doors = 1 + rng.IntN(s.Guests)
+	}
+	switch rng.IntN(4) {
+	case 0:
+		s.Machines = 1 + rng.IntN(3)
+	case 1:
+		s.Hook = true
+	}
 	return s
 }
 
@@ -79,8 +98,8 @@ func (s Scenario) String() string {
 	if s.Graph != nil {
 		graph = fmt.Sprintf("a graph of %d derivations", len(s.Graph.Drvs))
 	}
-	return fmt.Sprintf("seed %d: %d clients, %d requests each, %s, %d slots, %d caches, %d fetches, %d users, boxed %v, faults %v",
-		s.Seed, s.Clients, s.Requests, graph, s.Slots, s.Caches, s.Fetches, s.Users, s.Boxed, s.Faults)
+	return fmt.Sprintf("seed %d: %d clients, %d guests by %d, %d requests each, %s, %d slots, %d machines, hook %v, %d caches, %d fetches, %d users, boxed %v, faults %v",
+		s.Seed, s.Clients, s.Guests, s.Doors, s.Requests, graph, s.Slots, s.Machines, s.Hook, s.Caches, s.Fetches, s.Users, s.Boxed, s.Faults)
 }
 
 // Maker makes the machine of a kind, in its first state.

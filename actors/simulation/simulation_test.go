@@ -71,7 +71,7 @@ func TestTheTreeDoesTheSame(t *testing.T) {
 func TestReplay(t *testing.T) {
 	for seed := range uint64(60) {
 		s := simulation.Random(seed, simulation.Usual())
-		s.Faults[simulation.ServiceDies], s.Faults[simulation.ActorPanics] = 0, 0
+		s.Faults[simulation.ServiceDies], s.Faults[simulation.ServiceEnds], s.Faults[simulation.ActorPanics] = 0, 0, 0
 		dir := t.TempDir()
 		settings := simulation.Settings(s)
 		r, err := journal.NewRecorder(journal.RecorderOptions{Dir: dir, Size: 1 << 30, Header: journal.Header{Started: time.Now()}})

@@ -12,7 +12,7 @@ import (
 const traceLines = 30
 
 // trace keeps the last lines of what happened. They are made only when somebody
-// wants to see them.
+// wants to see them, and the states only in a world that is traced.
 type trace struct {
 	last [traceLines]traceLine
 	next int

@@ -37,6 +37,9 @@ func (w *World) turn() bool {
 	switch {
 	case w.failure != nil:
 		return false
+	case quiet && w.life > 0 && w.sessions.ending == atRest:
+		w.rests()
+		return true
 	case w.stepComes():
 		return true
 	case quiet && len(w.ev.heap) == 0:
@@ -92,5 +95,9 @@ func (w *World) arrive(from, to messages.Address, m messages.Message) {
 	if w.dieAt > 0 && w.steps >= w.dieAt {
 		w.dieAt = 0
 		w.die()
+	}
+	if w.endAt > 0 && w.steps >= w.endAt {
+		w.endAt = 0
+		w.drain()
 	}
 }

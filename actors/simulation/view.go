@@ -3,6 +3,7 @@ package simulation
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,31 +15,41 @@ import (
 // without asking them.
 type view struct {
 	requests map[uint64]*request
+	told     *request // which the step under way answers, or one before
 	ids      uint64
+	looks    uint64 // ever; see [view.wanted]
 	goals    map[messages.Address]*goalView
+	living   []*goalView // the same
 	byKey    map[messages.GoalKey]messages.Address
-	slots    map[messages.Address]bool // held
-	lent     map[messages.Address]int  // goal to uid
-	waits    map[messages.Address]messages.Wait
-	alive    map[messages.Address]bool // actors that were spawned
-	failed   map[messages.Address]bool // actors that panicked
-	twice    messages.GoalKey          // a goal that was made although it is there
+	slots    map[messages.Address]messages.Place // held, and where
+	lent     map[messages.Address]int            // goal to uid
+	jobs     map[messages.Address]int            // of goals that slots knows: how many builds their clients want
+	alive    map[messages.Address]bool           // actors that were spawned
+	failed   map[messages.Address]bool           // actors that panicked
+	twice    messages.GoalKey                    // a goal that was made although it is there
 }
 
 // request is one that the worker has taken and not answered.
 type request struct {
 	*messages.RealiseTargets
-	over      []bool // by target: it was answered
+	keys      []messages.GoalKey // of its targets
+	over      []bool             // by target: it was answered
 	withdrawn bool
 }
 
 // goalView is one living goal.
 type goalView struct {
-	target  messages.Target
-	waitees map[messages.GoalKey]int // how often each is awaited
-	rank    messages.RankGoal
-	weight  time.Duration // what its build counts on the path of those it awaits
-	leaving bool          // it was told to cancel, or panicked
+	at       messages.Address
+	target   messages.Target
+	key      messages.GoalKey
+	terms    messages.Terms
+	waitees  map[messages.GoalKey]int // how often each is awaited
+	rank     messages.RankGoal
+	weight   time.Duration   // what its build counts on the path of those it awaits
+	wait     messages.Wait   // what it says it waits for
+	audience map[uint64]bool // the requests that it is said to be needed for
+	leaving  bool            // it was told to cancel, or panicked
+	wanted   uint64          // the newest look at which it was wanted; see [view.wanted]
 }
 
 func newView() *view {
@@ -50,8 +61,9 @@ func newView() *view {
 // crash forgets everything but which numbers were used.
 func (v *view) crash() {
 	v.requests, v.goals = map[uint64]*request{}, map[messages.Address]*goalView{}
-	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]bool{}
-	v.lent, v.waits = map[messages.Address]int{}, map[messages.Address]messages.Wait{}
+	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]messages.Place{}
+	v.lent, v.living = map[messages.Address]int{}, nil
+	v.jobs = map[messages.Address]int{}
 	v.alive, v.failed = map[messages.Address]bool{}, map[messages.Address]bool{}
 }
 
@@ -62,8 +74,13 @@ func (v *view) newRequest() uint64 {
 
 // progress notes what goals say they wait for.
 func (v *view) progress(m messages.Message) {
-	if m, ok := m.(*messages.GoalChanged); ok && v.goals[m.Goal] != nil {
-		v.waits[m.Goal] = m.Wait
+	switch m := m.(type) {
+	case *messages.GoalChanged:
+		if g := v.goals[m.Goal]; g != nil {
+			g.wait = m.Wait
+		}
+	case *messages.GoalWanted:
+		v.audience(m)
 	}
 }
 
@@ -95,7 +112,11 @@ func (v *view) step(s host.Step) {
 func (v *view) worker(s host.Step) {
 	switch m := s.Message.(type) {
 	case *messages.RealiseTargets:
-		v.requests[m.Request] = &request{RealiseTargets: m, over: make([]bool, len(m.Targets))}
+		r := &request{RealiseTargets: m, over: make([]bool, len(m.Targets))}
+		for _, t := range m.Targets {
+			r.keys = append(r.keys, t.Key())
+		}
+		v.requests[m.Request] = r
 	case *messages.CancelRequest:
 		if r := v.requests[m.Request]; r != nil {
 			r.withdrawn = true
@@ -138,8 +159,11 @@ func (v *view) finished(m *messages.GoalFinished) {
 	}
 	for _, r := range v.requests {
 		for i, t := range r.Targets {
-			if r.over[i] || t.Key() != g.target.Key() || (m.Result.Status.OK() && !m.Result.Covers(t.Outputs)) {
+			if r.over[i] || r.keys[i] != g.key || (m.Result.Status.OK() && !m.Result.Covers(t.Outputs)) {
 				continue
+			}
+			if !t.IsBuild() && !m.Result.Status.OK() && r.Terms != g.terms {
+				continue // its own substituters are asked
 			}
 			r.over[i] = true
 			r.withdrawn = r.withdrawn || (!m.Result.Status.OK() && !r.KeepGoing)
@@ -155,11 +179,14 @@ func (v *view) workerEffect(e host.Effect) {
 	case host.Send:
 		switch m := e.Msg.(type) {
 		case *messages.Realise:
-			if v.byKey[m.Target.Key()] != "" {
-				v.twice = m.Target.Key()
+			k := m.Target.Key()
+			if v.byKey[k] != "" {
+				v.twice = k
 			}
-			v.goals[e.To] = &goalView{target: m.Target, waitees: map[messages.GoalKey]int{}}
-			v.byKey[m.Target.Key()] = e.To
+			g := &goalView{at: e.To, target: m.Target, key: k, terms: m.Terms, waitees: map[messages.GoalKey]int{}}
+			v.goals[e.To] = g
+			v.living = append(v.living, g)
+			v.byKey[k] = e.To
 		case *messages.CancelGoal:
 			if g := v.goals[e.To]; g != nil {
 				g.leaving = true
@@ -172,22 +199,30 @@ func (v *view) workerEffect(e host.Effect) {
 				}
 			}
 		case *messages.TargetsRealised:
+			if r := v.requests[m.Request]; r != nil {
+				v.told = r
+			}
 			delete(v.requests, m.Request)
 		}
 	}
 }
 
 func (v *view) forget(goal messages.Address) {
-	if g := v.goals[goal]; g != nil && v.byKey[g.target.Key()] == goal {
-		delete(v.byKey, g.target.Key())
+	g := v.goals[goal]
+	if g == nil {
+		return
+	}
+	if v.byKey[g.key] == goal {
+		delete(v.byKey, g.key)
 	}
 	delete(v.goals, goal)
-	delete(v.waits, goal)
+	v.living = slices.DeleteFunc(v.living, func(x *goalView) bool { return x == g })
 }
 
 func (v *view) slot(s host.Step) {
 	switch m := s.Message.(type) {
 	case *messages.RankGoal:
+		v.jobs[m.Goal] = m.Jobs
 		if g := v.goals[m.Goal]; g != nil {
 			g.rank = *m
 		}
@@ -195,6 +230,7 @@ func (v *view) slot(s host.Step) {
 		delete(v.slots, m.Goal)
 	case *messages.ForgetGoal:
 		delete(v.slots, m.Goal)
+		delete(v.jobs, m.Goal)
 	}
 }
 
@@ -204,29 +240,30 @@ func (v *view) user(s host.Step) {
 	}
 }
 
-// wanted are the goals that a request leads to.
-func (v *view) wanted() map[messages.Address]bool {
-	found := map[messages.Address]bool{}
-	var visit func(k messages.GoalKey)
-	visit = func(k messages.GoalKey) {
-		at, ok := v.byKey[k]
-		if !ok || found[at] {
-			return
-		}
-		found[at] = true
-		for next := range v.goals[at].waitees {
-			visit(next)
-		}
-	}
+// wanted looks which goals a request leads to: those whose number is the one
+// returned.
+func (v *view) wanted() (look uint64) {
+	v.looks++
 	for _, r := range v.requests {
 		if r.withdrawn {
 			continue
 		}
-		for i, t := range r.Targets {
+		for i, k := range r.keys {
 			if !r.over[i] {
-				visit(t.Key())
+				v.want(k)
 			}
 		}
 	}
-	return found
+	return v.looks
+}
+
+func (v *view) want(k messages.GoalKey) {
+	g := v.goals[v.byKey[k]]
+	if g == nil || g.wanted == v.looks {
+		return
+	}
+	g.wanted = v.looks
+	for next := range g.waitees {
+		v.want(next)
+	}
 }

@@ -3,11 +3,13 @@ package simulation
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"troupe/actors/goal"
 	"troupe/actors/host"
 	"troupe/actors/machines"
+	"troupe/actors/session"
 	"troupe/actors/store"
 	"troupe/messages"
 )
@@ -25,21 +27,28 @@ type World struct {
 	life   int // of the service, from 1; 0 while it is dead
 	lives  int
 
-	builds  map[messages.Address]*build
-	anew    int // impure outputs that were made
-	fetches map[messages.Address]*fetch
-	caches  []*binaryCache
-	users   *users
-	locks   *locks
-	timers  map[timerKey]*event
-	clients []*client
+	builds   map[messages.Address]*build
+	anew     int // impure outputs that were made
+	fetches  map[messages.Address]*fetch
+	caches   []*binaryCache
+	users    *users
+	locks    *locks
+	builders *builders
+	timers   map[timerKey]*event
+	meddled  int // how often clients acted at the worst moment
+	clients  []*client
+	guests   []*guest
+
+	sessions *sessionsPort
 
 	checkers []checker
 	steps    int
 	dieAt    int // the step at which the service is killed, if that is positive
+	endAt    int // the step at which it is told to end, if that is positive
 	awaited  []awaited
 	checkAt  int // the step before which a quiet world is not looked at again
 	trace    trace
+	traced   bool // the trace is looked at: the world has failed before
 	coverage *Coverage
 	failure  *Failure
 }
@@ -71,9 +80,22 @@ type Result struct {
 	Failure *Failure      // nil: none
 }
 
-// Run runs a scenario until nothing is left to happen, or an invariant fails.
+// Run runs a scenario until nothing is left to happen, or an invariant fails. One
+// that failed is run again, to be looked at more closely.
 func Run(s Scenario, o Options) Result {
-	w := newWorld(s, o)
+	r := newWorld(s, o).run()
+	if r.Failure == nil || o.Tree || o.Journal != nil {
+		return r
+	}
+	w := newWorld(s, Options{})
+	w.traced = true
+	if again := w.run(); again.Failure != nil {
+		return again
+	}
+	return r
+}
+
+func (w *World) run() Result {
 	w.start()
 	maxSteps, maxTime := w.bounds()
 	for w.failure == nil && w.turn() {
@@ -96,7 +118,7 @@ func newWorld(s Scenario, o Options) *World {
 	if w.graph == nil {
 		w.graph = randomGraph(s)
 	}
-	w.users, w.locks = newUsers(w), newLocks(w)
+	w.users, w.locks, w.builders = newUsers(w), newLocks(w), newBuilders(w)
 	w.checkers = checkersFor(s)
 	if o.Tree {
 		w.engine = newTree(w, o.Journal)
@@ -109,12 +131,19 @@ func newWorld(s Scenario, o Options) *World {
 	} else {
 		w.disk.stock(w.graph.Sources)
 		w.stockCaches()
+		w.traceCaches()
 	}
 	if w.hit(ServiceDies) {
-		w.dieAt = 1 + w.rng.IntN(60*len(w.graph.Drvs)*s.Requests)
+		w.dieAt = w.someStep()
+	}
+	if w.hit(ServiceEnds) {
+		w.endAt = w.someStep()
 	}
 	return w
 }
+
+// someStep is one of those that a world is likely to have.
+func (w *World) someStep() int { return 1 + w.rng.IntN(60*len(w.graph.Drvs)*w.Requests) }
 
 // Settings are what the machines of a scenario are made with.
 func Settings(s Scenario) machines.Settings {
@@ -126,6 +155,7 @@ func Settings(s Scenario) machines.Settings {
 	return machines.Settings{
 		Goal:    goal.Policy{StoreDir: "/nix/store", CacheFailure: s.Seed%3 == 0},
 		Store:   store.Policy{Gather: 1 + int(s.Seed%7), Linger: time.Duration(1+s.Seed%5) * time.Second},
+		Door:    session.Policy{MaxSessions: s.Doors},
 		MaxJobs: s.Slots, MaxSubstitutions: s.Fetches, Slots: s.Policy, Users: buildUsers(s), NoUsers: "there are no build users",
 	}
 }
@@ -142,6 +172,9 @@ func (w *World) start() {
 	}
 	for i := range w.Clients {
 		w.clients = append(w.clients, newClient(w, i))
+	}
+	for i := range w.Guests {
+		w.guests = append(w.guests, newGuest(w, i))
 	}
 	if w.Faults[LockTaken] > 0 {
 		w.locks.othersCome()
@@ -171,8 +204,14 @@ func (w *World) port(to messages.Address, m messages.Message) {
 		w.users.take(m)
 	case messages.Locks:
 		w.locks.take(m)
+	case messages.Hooks:
+		w.builders.take(m)
 	case messages.Progress:
 		w.view.progress(m)
+	case messages.Sessions:
+		w.sessions.take(m)
+	case messages.Clients:
+		w.restComes()
 	default:
 		panic(fmt.Sprintf("the world has no port %s", to))
 	}
@@ -191,6 +230,7 @@ func (w *World) work(owner messages.Address, most time.Duration, do func()) *eve
 func (w *World) live() {
 	w.lives++
 	w.life = w.lives
+	w.sessions = newSessionsPort(w)
 	w.builds, w.timers, w.fetches = map[messages.Address]*build{}, map[timerKey]*event{}, map[messages.Address]*fetch{}
 	w.engine.start()
 }
@@ -199,6 +239,20 @@ func (w *World) live() {
 // killed. It is started again after a while.
 func (w *World) die() {
 	w.trace.say(w.ev.now, "the service dies")
+	w.stops()
+}
+
+// rests ends a service that has drained, once all is given back.
+func (w *World) rests() {
+	w.trace.say(w.ev.now, "the service ends")
+	if err := w.givenBack(); err != nil {
+		w.fail("rest", "the service ends, and "+err.Error())
+		return
+	}
+	w.stops()
+}
+
+func (w *World) stops() {
 	w.engine.stop()
 	w.life = 0
 	w.net.clear()
@@ -206,8 +260,12 @@ func (w *World) die() {
 	w.disk.crash(w.rng)
 	w.users.crash()
 	w.locks.crash()
+	w.builders.crash()
 	w.view.crash()
-	w.check(func(c checker) error { return c.crash(w) })
+	w.sessions.crash()
+	for _, c := range w.checkers {
+		w.hold(c, c.crash(w))
+	}
 	for _, c := range w.clients {
 		c.lose()
 	}
@@ -225,10 +283,19 @@ func (w *World) observe(s host.Step) {
 	w.steps++
 	w.trace.step(s)
 	w.view.step(s)
-	w.check(func(c checker) error { return c.step(w, s) })
+	if w.Meddling {
+		w.meddle(s)
+	}
+	for _, c := range w.checkers {
+		w.hold(c, c.step(w, s))
+	}
 }
 
-func (w *World) checkQuiet() { w.check(func(c checker) error { return c.quiet(w) }) }
+func (w *World) checkQuiet() {
+	for _, c := range w.checkers {
+		w.hold(c, c.quiet(w))
+	}
+}
 
 // end checks that all is given back, once there is nothing more to happen.
 func (w *World) end() {
@@ -236,17 +303,15 @@ func (w *World) end() {
 		w.fail("rest", "the service is dead and is not started again")
 		return
 	}
-	w.check(func(c checker) error { return c.end(w) })
+	for _, c := range w.checkers {
+		w.hold(c, c.end(w))
+	}
 }
 
-func (w *World) check(ask func(checker) error) {
-	for _, c := range w.checkers {
-		if w.failure != nil {
-			return
-		}
-		if err := ask(c); err != nil {
-			w.fail(c.name(), err.Error())
-		}
+// hold fails the world if a checker has found something.
+func (w *World) hold(c checker, err error) {
+	if err != nil {
+		w.fail(c.name(), err.Error())
 	}
 }
 
@@ -276,5 +341,5 @@ func (w *World) busy() bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(w.guests, (*guest).busy)
 }

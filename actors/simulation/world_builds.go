@@ -19,6 +19,8 @@ type build struct {
 	over     bool             // nothing is to be started any more
 	refs     []storepath.Path // what the outputs will refer to
 	process  *process
+
+	connecting *event // to another machine
 }
 
 // process is a builder that runs.
@@ -26,7 +28,8 @@ type process struct {
 	b      *build
 	child  messages.Address
 	dying  bool
-	closed bool // its output
+	closed bool          // its output
+	shutAt time.Duration // when it was closed
 	log    int64
 	began  time.Duration
 	spoke  time.Duration // when it wrote last, or began
@@ -44,7 +47,8 @@ func (w *World) buildsPort(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.PrepareBuild:
 		w.onPrepare(m)
-	case *messages.EndHooks: // there are none
+	case *messages.EndHooks: // there are none after a build
+		w.builders.giveUp(w.builds[m.Build])
 	case *messages.InspectPaths:
 		w.work(m.From, finishTime, func() { w.send(messages.Builds, m.From, w.inspect(m.Paths)) })
 	case *messages.FinishBuild:
@@ -67,12 +71,27 @@ func (w *World) onFinish(build messages.Address) {
 	}
 }
 
+// maker is a valid derivation that has a path as an output.
+func (w *World) maker(p storepath.Path) storepath.Path {
+	for _, d := range w.graph.Drvs {
+		if w.disk.valid(d.Drv) && slices.ContainsFunc(d.Outputs, func(o messages.Output) bool { return o.Path == p }) {
+			return d.Drv
+		}
+	}
+	return storepath.Path{}
+}
+
 // inspect finds now and then that contents have changed.
 func (w *World) inspect(paths []storepath.Path) messages.Message {
 	answer := &messages.PathsInspected{}
 	for _, p := range paths {
 		if w.hit(ContentsChange) {
 			answer.Wrong = append(answer.Wrong, p)
+		}
+	}
+	for _, r := range w.disk.referredBy(paths) {
+		if w.hit(ContentsChange) {
+			answer.Others = append(answer.Others, messages.WrongPath{Path: r, Maker: w.maker(r)})
 		}
 	}
 	if w.hit(QueryFails) {
@@ -100,6 +119,10 @@ func (w *World) onPrepare(m *messages.PrepareBuild) {
 	}
 	b := &build{address: m.Build, drv: d, prepare: m}
 	w.builds[m.Build] = b
+	if !m.Place.Here() {
+		w.builders.connect(m, b)
+		return
+	}
 	w.work(m.Build, prepareTime, func() {
 		if w.hit(NotPrepared) {
 			w.send(messages.Builds, m.Build, &messages.BuildNotPrepared{Status: messages.MiscFailure, Reason: "no space left on device"})
@@ -166,6 +189,7 @@ func (w *World) launch(m *messages.Launch) {
 		switch {
 		case b.over:
 			return
+		case !b.prepare.Place.Here():
 		case w.hit(SandboxRefused):
 			w.send(messages.Process, m.Child, &messages.ProcessFailed{Reason: "the kernel does not give a sandbox"})
 			return
@@ -175,6 +199,11 @@ func (w *World) launch(m *messages.Launch) {
 		}
 		p := &process{b: b, child: m.Child, began: w.ev.now, spoke: w.ev.now}
 		b.process = p
+		if !b.prepare.Place.Here() {
+			w.send(messages.Process, m.Child, &messages.ProcessStarted{At: w.ev.now})
+			w.builders.plays(p)
+			return
+		}
 		w.users.begin(b.prepare.User, b.address)
 		w.send(messages.Process, m.Child, &messages.ProcessStarted{PID: 1000 + w.steps, At: w.ev.now})
 		w.plays(p)
@@ -221,7 +250,7 @@ func (w *World) writes(p *process, after time.Duration, bytes int64) {
 
 func (w *World) closes(p *process) {
 	if !p.closed {
-		p.closed = true
+		p.closed, p.shutAt = true, w.ev.now
 		w.send(messages.Process, p.child, &messages.EOF{})
 	}
 }
@@ -249,6 +278,11 @@ func (w *World) kill(at messages.Address) {
 	p.dying = true
 	if p.next != nil {
 		w.ev.cancel(p.next)
+	}
+	if !b.prepare.Place.Here() {
+		end := &messages.ProcessExited{Exit: messages.Exit{Code: -1, Signal: 9}, Cause: messages.FailedElsewhere, Status: messages.MiscFailure, Error: "the build was given up"}
+		w.work(at, killTime, func() { w.builders.exits(p, end) })
+		return
 	}
 	w.work(at, killTime, func() { w.exits(p, messages.Exit{Code: -1, Signal: 9}) })
 }

@@ -14,6 +14,9 @@ import (
 type binaryCache struct {
 	name  string
 	paths map[storepath.Path][]storepath.Path
+	// traces say where outputs without a path lie, by [lockOf]. What lies there may
+	// not be in the cache.
+	traces map[storepath.Path]storepath.Path
 }
 
 // fetch is what the caches port has for one goal.
@@ -22,6 +25,8 @@ type fetch struct {
 	cache   int
 	refs    []storepath.Path
 	running bool
+	dying   bool // it is killed, and not over yet
+	repair  bool // it takes the place of what is valid
 }
 
 const (
@@ -34,7 +39,7 @@ const (
 func (w *World) stockCaches() {
 	rng := stream(w.Seed, "caches")
 	for i := range w.Caches {
-		c := &binaryCache{name: fmt.Sprintf("cache%d", i), paths: map[storepath.Path][]storepath.Path{}}
+		c := &binaryCache{name: fmt.Sprintf("cache%d", i), paths: map[storepath.Path][]storepath.Path{}, traces: map[storepath.Path]storepath.Path{}}
 		for _, d := range w.graph.Drvs {
 			var refs []storepath.Path
 			for _, in := range d.Inputs {
@@ -59,6 +64,44 @@ func (w *World) stockCaches() {
 	}
 }
 
+// traceCaches puts into caches where some of the outputs lie that have no path, and
+// most of what lies there. It draws from numbers of its own.
+func (w *World) traceCaches() {
+	rng := stream(w.Seed, "traces")
+	for _, c := range w.caches {
+		for _, d := range w.graph.Drvs {
+			for _, o := range d.made {
+				if d.Impure || rng.IntN(2) == 0 {
+					continue
+				}
+				c.traces[lockOf(d.Drv, o.Name)] = o.Path
+				if rng.IntN(4) > 0 {
+					c.paths[o.Path] = d.Sources
+				}
+			}
+		}
+	}
+}
+
+// lookUpRealisations answers where outputs lie.
+func (w *World) lookUpRealisations(m *messages.LookUpRealisations) messages.Message {
+	a := &messages.RealisationsFound{}
+	for _, name := range m.Outputs {
+		for _, c := range w.caches {
+			if w.hit(LookUpFails) {
+				a.Failed = "HTTP error 500"
+				break
+			}
+			if p, known := c.traces[lockOf(m.Drv, name)]; known {
+				a.Outputs = append(a.Outputs, messages.Output{Name: name, Path: p})
+				a.Signatures = append(a.Signatures, []string{c.name})
+				break
+			}
+		}
+	}
+	return a
+}
+
 // cachesPort looks paths up and fetches them.
 func (w *World) cachesPort(m messages.Message) {
 	switch m := m.(type) {
@@ -70,16 +113,45 @@ func (w *World) cachesPort(m messages.Message) {
 				w.send(messages.Caches, m.From, w.lookUp(f))
 			}
 		})
+	case *messages.LookUpRealisations:
+		f := &fetch{}
+		w.fetches[m.From] = f
+		w.work(m.From, lookUpTime, func() {
+			if w.fetches[m.From] == f {
+				delete(w.fetches, m.From)
+				w.send(messages.Caches, m.From, w.lookUpRealisations(m))
+			}
+		})
 	case *messages.FetchPath:
 		w.fetch(m)
 	case *messages.KillFetch:
-		delete(w.fetches, m.Goal)
-		if m.From != "" {
-			w.work(m.Goal, killTime, func() { w.send(messages.Caches, m.From, &messages.FetchKilled{}) })
-		}
+		w.killFetch(m)
 	default:
 		panic(fmt.Sprintf("caches: unexpected %v", m))
 	}
+}
+
+// killFetch ends a fetch. One that runs takes a moment, in which it may still be
+// done.
+func (w *World) killFetch(m *messages.KillFetch) {
+	f := w.fetches[m.Goal]
+	if f == nil || !f.running {
+		delete(w.fetches, m.Goal)
+		f = nil
+	} else {
+		f.dying = true
+	}
+	if f == nil && m.From == "" {
+		return
+	}
+	w.work(m.Goal, killTime, func() {
+		if w.fetches[m.Goal] == f {
+			delete(w.fetches, m.Goal)
+		}
+		if m.From != "" {
+			w.send(messages.Caches, m.From, &messages.FetchKilled{})
+		}
+	})
 }
 
 func (w *World) lookUp(f *fetch) messages.Message {
@@ -109,13 +181,13 @@ func (w *World) fetch(m *messages.FetchPath) {
 		w.fail("fetches", fmt.Sprintf("%s fetches %v and was not told of it", m.From, m.Path))
 		return
 	}
-	f.running = true
+	f.running, f.repair = true, m.Repair
 	most := fetchTime
 	if w.hit(CacheIsSlow) {
 		most = slowFetch
 	}
 	w.work(m.From, most, func() {
-		if w.fetches[m.From] == f {
+		if w.fetches[m.From] == f && !(f.dying && w.rng.IntN(2) == 0) {
 			f.running = false
 			w.send(messages.Caches, m.From, w.fetched(f))
 		}
@@ -130,6 +202,8 @@ func (w *World) fetched(f *fetch) messages.Message {
 	case w.hit(NARIsBad):
 		return &messages.FetchFailed{More: more, Reason: "hash mismatch"}
 	}
-	w.disk.register(f.path, f.refs)
+	if !f.repair || !w.disk.valid(f.path) {
+		w.disk.register(f.path, f.refs)
+	}
 	return &messages.PathFetched{}
 }

@@ -45,13 +45,15 @@ func (w *World) database(m messages.Message) {
 }
 
 func (w *World) readDerivation(p storepath.Path) messages.Message {
-	if !w.disk.valid(p) && w.hit(DrvMissing) {
+	r := w.disk.records[p]
+	if r == nil && w.hit(DrvMissing) || r != nil && !r.durable && w.hit(DrvGone) {
 		return &messages.DerivationMissing{}
 	}
 	d, ok := w.graph.drv(p)
 	if !ok || w.hit(Unreadable) {
 		return &messages.DerivationUnreadable{Status: messages.InputRejected, Reason: "it cannot be read"}
 	}
+	d.Elsewhere = w.builders.elsewhere(d)
 	return &messages.DerivationRead{Recipe: d.Recipe}
 }
 
@@ -63,7 +65,7 @@ func (w *World) queryPaths(m *messages.QueryPaths) messages.Message {
 	a := &messages.PathsQueried{Valid: make([]bool, len(paths)), Failed: make([]bool, len(paths))}
 	for i, p := range paths {
 		if w.goesMissing(p) {
-			delete(w.disk.records, p)
+			w.disk.lose(p)
 		}
 		w.disk.leases.add(m.From, p)
 		a.Valid[i] = w.disk.valid(p)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"troupe/actors/ports"
+	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe/config"
 	"troupe/cmd/troupe/progress"
 	"troupe/cmd/troupe/remote"
@@ -20,7 +21,7 @@ import (
 // it. Nil is that nobody does.
 func (s *session) daemon() (*remote.Client, error) {
 	client, err := remote.Dial(s.ctx, daemonSocket(s.location, os.LookupEnv), s.location.Dir)
-	if errors.Is(err, remote.ErrNobody) {
+	if errors.Is(err, remotestore.ErrNobody) {
 		return nil, nil
 	}
 	if err != nil {
@@ -31,7 +32,7 @@ func (s *session) daemon() (*remote.Client, error) {
 			fmt.Fprintln(s.stderr, remote.Plain(text.Text))
 		}
 	}
-	if _, err := remote.Tell[*workerproto.Nothing](s.ctx, client, clientOptions(s)); err != nil {
+	if _, err := remotestore.Tell[*workerproto.Nothing](s.ctx, client.Conn, clientOptions(s)); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	return client, nil
@@ -61,7 +62,7 @@ func join(s *session, how access, wait bool) (*openedStore, *remote.Client, erro
 		if client != nil {
 			return nil, client, nil
 		}
-		if refusal != nil && !remote.IsLost(refusal) {
+		if refusal != nil && !remotestore.IsLost(refusal) {
 			return nil, nil, refusal
 		}
 		st, err := openStoreNow(s, how)

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/term"
 
 	"troupe/actors"
+	"troupe/actors/ports/remotestore"
 	"troupe/actors/ports/sessions"
 	"troupe/cmd/troupe/config"
 	"troupe/cmd/troupe/progress"
-	"troupe/cmd/troupe/remote"
 	"troupe/messages"
 	"troupe/storage/storepath"
 )
@@ -78,7 +78,7 @@ func (c *buildCmd) Run(s *session) error {
 			return c.here(s, st)
 		}
 		err = errors.Join(c.there(s, client), client.Close())
-		if !remote.IsLost(err) || losses == maxLosses {
+		if !remotestore.IsLost(err) || losses == maxLosses {
 			return err
 		}
 		s.warn(err.Error() + "; trying again")

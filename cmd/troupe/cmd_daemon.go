@@ -51,11 +51,16 @@ func closeAll(listeners []net.Listener) (err error) {
 }
 
 // service takes hold of the store, and runs a tree for as long as f does.
-func (c *daemonCmd) service(s *session, f func(*service) error) (err error) {
+func (c *daemonCmd) service(s *session, f func(*service) error) error {
 	st, err := openStoreWait(s, readWrite, !c.NoWait)
 	if err != nil {
 		return err
 	}
+	return c.holding(s, st, f)
+}
+
+// holding runs a tree on a store that this process holds for as long as f does.
+func (c *daemonCmd) holding(s *session, st *openedStore, f func(*service) error) (err error) {
 	defer func() { err = errors.Join(err, st.close()) }()
 	log := zerolog.New(s.stderr).With().Timestamp().Logger().Level(zerolog.InfoLevel)
 	d := &service{s: s, log: log, access: c.access, socket: c.socketPath(s), journal: c.Journal, fatal: func(actor messages.Address, reason string) {

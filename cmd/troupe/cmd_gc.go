@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe/remote"
 	"troupe/messages/workerproto"
 	"troupe/storage/gc"
@@ -64,7 +65,7 @@ func (c *gcCmd) here(s *session, st *openedStore, o gc.Options) (err error) {
 // settings.
 func (c *gcCmd) there(s *session, client *remote.Client, o gc.Options) error {
 	if c.PrintRoots {
-		found, err := remote.Tell[*workerproto.Roots](s.ctx, client, &workerproto.FindRoots{})
+		found, err := remotestore.Tell[*workerproto.Roots](s.ctx, client.Conn, &workerproto.FindRoots{})
 		if err != nil {
 			return err
 		}
@@ -75,7 +76,7 @@ func (c *gcCmd) there(s *session, client *remote.Client, o gc.Options) error {
 		return c.tellRoots(s, roots)
 	}
 	q := &workerproto.CollectGarbage{Action: workerproto.GCAction(o.Action), Paths: o.Paths, MaxFreed: o.MaxFreed}
-	got, err := remote.Tell[*workerproto.GCResult](s.ctx, client, q)
+	got, err := remotestore.Tell[*workerproto.GCResult](s.ctx, client.Conn, q)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe/remote"
 	"troupe/messages/workerproto"
 	"troupe/storage/upkeep"
@@ -20,7 +21,7 @@ func (*optimiseCmd) Run(s *session) error {
 			return err
 		},
 		func(client *remote.Client) error { // who says himself what came of it
-			_, err := remote.Tell[*workerproto.One](s.ctx, client, &workerproto.OptimiseStore{})
+			_, err := remotestore.Tell[*workerproto.One](s.ctx, client.Conn, &workerproto.OptimiseStore{})
 			return err
 		})
 }

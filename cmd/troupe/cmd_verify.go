@@ -1,19 +1,33 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"os"
 
+	"github.com/rs/zerolog"
+
+	"troupe/actors/ports"
+	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe/remote"
+	"troupe/messages"
 	"troupe/messages/workerproto"
+	"troupe/storage/storepath"
 	"troupe/storage/upkeep"
 )
 
 type verifyCmd struct {
 	Contents bool `help:"Also hash the contents of every path."`
+	Repair   bool `help:"Fetch or build again what is gone or changed, and forget paths of which nothing is left."`
 }
 
 func (c *verifyCmd) Run(s *session) error {
-	return s.either(readOnly,
+	how := readOnly
+	if c.Repair {
+		how = readWrite
+	}
+	return s.either(how,
 		func(st *openedStore) error { return c.here(s, st) },
 		func(client *remote.Client) error { return c.there(s, client) })
 }
@@ -24,11 +38,40 @@ func (c *verifyCmd) here(s *session, st *openedStore) error {
 			fmt.Fprintf(s.stderr, "error: %s\n", text)
 		}
 	}}
-	found, err := v.Run(s.ctx)
-	if err != nil {
-		return err
+	run := func() error {
+		found, err := v.Run(s.ctx)
+		if err != nil {
+			return err
+		}
+		return tellVerified(s, found.Checked, found.Wrong, found.Wrong > found.Mended)
 	}
-	return tellVerified(s, uint64(found.Checked), uint64(found.Wrong), found.Wrong > 0)
+	if !c.Repair {
+		return run()
+	}
+	v.Forget = true
+	log := zerolog.New(zerolog.ConsoleWriter{Out: s.stderr, NoColor: true, PartsExclude: []string{"time"}}).Level(zerolog.WarnLevel)
+	d := &service{s: s, log: log, access: trustingMe, socket: daemonSocket(s.location, os.LookupEnv),
+		fatal: func(actor messages.Address, reason string) {
+			fmt.Fprintf(os.Stderr, "error: actor %s panicked: %s\n", actor, reason)
+		}}
+	return d.run(st, func(d *service) error {
+		v.Repair = d.repairer(ports.Services{Layout: s.location, DB: st.db})
+		return errors.Join(run(), awaitRest(d.tree))
+	})
+}
+
+// repairer brings back paths whose contents are lost or changed.
+func (d *service) repairer(store ports.Services) upkeep.Repairer {
+	return func(ctx context.Context, p storepath.Path) error {
+		return store.Repair(p, func(t messages.Target) error {
+			r := d.tree.Clients.Realise(ctx, messages.RealiseTargets{Request: d.tree.Clients.Number(), Targets: []messages.Target{t},
+				Terms: termsOf(d.s.settings)})[0]
+			if !r.Status.OK() {
+				return errors.New(r.Error)
+			}
+			return nil
+		})
+	}
 }
 
 // there lets the daemon look. It forgets paths of which nothing is left, as Nix's
@@ -42,7 +85,7 @@ func (c *verifyCmd) there(s *session, client *remote.Client) error {
 		}
 		said(m)
 	}
-	remain, err := remote.Tell[*workerproto.Bool](s.ctx, client, &workerproto.VerifyStore{CheckContents: c.Contents})
+	remain, err := remotestore.Tell[*workerproto.Bool](s.ctx, client.Conn, &workerproto.VerifyStore{CheckContents: c.Contents, Repair: c.Repair})
 	if err != nil {
 		return err
 	}

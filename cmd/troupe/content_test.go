@@ -10,7 +10,8 @@ import (
 )
 
 // contentGraph is instantiated by the real Nix: outputs whose paths are not known
-// before they are built, and what is built with them.
+// before they are built, and what is built with them. None refers to itself, which
+// older ones name otherwise than we do (decision 8).
 const contentGraph = `
 let
   box = builtins.path { name = "box"; path = BOX; };
@@ -19,14 +20,14 @@ let
     args = [ "sh" "-e" "-c" script ];
   } // extra);
   ca = { __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; };
-  roots = seed: d "root" "mkdir $out; echo ${leaf} > $out/leaf; ln -s $out/leaf $out/self; ln -s $out $dev; echo $dev $out > $doc" (ca // { inherit seed; outputs = [ "out" "dev" "doc" ]; });
+  roots = seed: d "root" "mkdir $out; echo ${leaf} > $out/leaf; ln -s ${leaf} $out/self; ln -s $out $dev; echo $dev $out > $doc" (ca // { inherit seed; outputs = [ "out" "dev" "doc" ]; });
   leaf = d "leaf" "echo leaf > $out" { };
 in rec {
   root = roots 1;
   again = roots 2;
   flat = d "flat" "echo flat > $out" (ca // { outputHashMode = "flat"; });
   sha1 = d "sha1" "mkdir $out; echo sha1 > $out/file" (ca // { outputHashAlgo = "sha1"; });
-  on = root: d "on" "cat ${root}/self > $out; echo ${root.doc} $out >> $out" ca;
+  on = root: d "on" "cat ${root}/self > $out; echo ${root.doc} >> $out" ca;
   deferred = d "deferred" "echo ${on root} ${root.dev} > $out; cat ${flat} ${sha1}/file >> $out; mkdir $lib; ln -s $out $lib/out" { outputs = [ "out" "lib" ]; };
   cut = on again;
   top = d "top" "echo ${deferred} ${deferred.lib} > $out" { };

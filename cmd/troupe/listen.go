@@ -10,7 +10,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/activation"
 
-	"troupe/cmd/troupe/remote"
+	"troupe/actors/ports/remotestore"
 )
 
 // socketPath is where the daemon listens.
@@ -58,7 +58,7 @@ func listenAt(path string) (*namedListener, error) {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
 	var l *net.UnixListener
-	err := remote.AtShortName(hidden, func(name string) (err error) {
+	err := remotestore.AtShortName(hidden, func(name string) (err error) {
 		l, err = net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
 		return err
 	})
@@ -78,7 +78,7 @@ func listenAt(path string) (*namedListener, error) {
 
 // answers reports whether somebody listens at a socket.
 func answers(path string) bool {
-	return remote.AtShortName(path, func(name string) error {
+	return remotestore.AtShortName(path, func(name string) error {
 		conn, err := net.Dial("unix", name)
 		if err == nil {
 			conn.Close()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/rs/zerolog"
@@ -43,7 +42,7 @@ func dryRun(s *session, st *openedStore, wanted []messages.Target) error {
 	}
 	services := ports.Services{Layout: s.location, DB: st.db, Hashes: ports.NewHashes(s.location, st.db), PolicyOf: p.of,
 		Log: zerolog.New(zerolog.ConsoleWriter{Out: s.stderr, NoColor: true, PartsExclude: []string{"time"}}).Level(zerolog.WarnLevel)}
-	subs := caches.NewSubstituters(services, userAgent(), answersDir(s.location))
+	subs := caches.NewSubstituters(services, userAgent(), memory(s.location))
 	defer subs.Close()
 	m, err := services.Missing(wanted, subs.Eyes(s.ctx, termsOf(s.settings), st.db.Valid))
 	if err != nil {
@@ -79,6 +78,3 @@ func tellMissing(s *session, m ports.Missing) error {
 
 // userAgent is what servers are told.
 func userAgent() string { return "troupe/" + version }
-
-// answersDir is where it is remembered what substituters say.
-func answersDir(l location) string { return filepath.Join(l.StateDir, "troupe", "narinfos") }

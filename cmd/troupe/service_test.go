@@ -381,3 +381,18 @@ func (r *running) pss() int {
 	r.t.Fatal("no PSS")
 	return 0
 }
+
+// TestUserWithoutSandbox: a builder under a user of its own reaches its build
+// directory where there is no sandbox to put it into.
+func TestUserWithoutSandbox(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("build users need root")
+	}
+	s := newService(t, "sandbox = false")
+	d := s.daemon()
+	cmd, said, done := s.build("endless")
+	said.await(t, "begun")
+	s.must(cmd.Process.Signal(unix.SIGINT))
+	<-done
+	d.stop()
+}

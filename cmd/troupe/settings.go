@@ -50,7 +50,7 @@ func treeSettings(s *session, st *openedStore, launcher *linux.Launcher, remote 
 	}
 	p := &policies{location: s.location, remote: remote, userns: userns, own: own}
 	a.Machines.MaxSubstitutions = int(c.MaxSubstitutionJobs)
-	a.UserAgent, a.AnswersDir = userAgent(), answersDir(s.location)
+	a.UserAgent, a.Memory = userAgent(), memory(s.location)
 	a.Services = ports.Services{Layout: s.location, DB: st.db, Launcher: launcher, Optimiser: st.optimiser, PolicyOf: p.of}
 	return a, p, p.set(c)
 }

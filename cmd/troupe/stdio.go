@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -11,31 +12,59 @@ import (
 	"golang.org/x/sys/unix"
 
 	"troupe/actors/ports/sessions"
+	"troupe/storage/validity"
 )
 
-// stdio serves stdin and stdout: as a go-between where a daemon runs, else by
-// itself.
+// stdio serves stdin and stdout: as a go-between where somebody serves the store,
+// else by itself. Others who come then join it: over ssh each connection of a client
+// is a process of its own.
 func (c *daemonCmd) stdio(s *session) error {
 	pipe, err := newStdioConn()
 	if err != nil {
 		return err
 	}
-	if conn, err := net.Dial("unix", c.socketPath(s)); err == nil {
-		return relay(s.ctx, pipe, conn.(*net.UnixConn))
-	}
-	return c.service(s, func(d *service) error {
-		served := make(chan struct{})
-		go func() {
-			d.tree.Sessions.Serve(pipe, sessions.Lookup(os.Getuid(), os.Getgid(), os.Getppid()))
-			close(served)
-		}()
-		select {
-		case <-served:
-		case <-s.ctx.Done():
-			d.tree.Sessions.Drain(0)
+	for told := false; ; {
+		if conn, err := net.Dial("unix", c.socketPath(s)); err == nil {
+			return relay(s.ctx, pipe, conn.(*net.UnixConn))
 		}
-		return awaitRest(d.tree)
-	})
+		st, err := openStoreNow(s, readWrite)
+		var held *validity.HeldError
+		switch {
+		case err == nil:
+			return c.holding(s, st, func(d *service) error { return d.only(pipe, !c.ForceTrusted) })
+		case !errors.As(err, &held) || c.NoWait:
+			return err
+		case !told:
+			fmt.Fprintf(s.stderr, "waiting: %v\n", err)
+			told = true
+		}
+		select {
+		case <-s.ctx.Done():
+			return context.Canceled
+		case <-time.After(lookAgain):
+		}
+	}
+}
+
+// only serves one client, and those who join it if they may: not where the command
+// line trusts whoever comes.
+func (d *service) only(pipe *stdioConn, mayJoin bool) error {
+	guests := &guests{d: d}
+	if mayJoin {
+		guests = d.invite(nil)
+	}
+	served := make(chan struct{})
+	go func() {
+		d.tree.Sessions.Serve(pipe, sessions.Lookup(os.Getuid(), os.Getgid(), os.Getppid()))
+		close(served)
+	}()
+	select {
+	case <-served:
+	case <-d.s.ctx.Done():
+	}
+	err := guests.leave()
+	d.tree.Sessions.Drain(0)
+	return errors.Join(err, awaitRest(d.tree))
 }
 
 // relay passes bytes on in both directions until either side ends, or ctx does.

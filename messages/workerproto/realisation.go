@@ -1,12 +1,10 @@
 package workerproto
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"strings"
 
 	"troupe/storage/nixhash"
+	"troupe/storage/realisation"
 	"troupe/storage/storepath"
 )
 
@@ -27,19 +25,9 @@ func (o DrvOutput) String() string {
 }
 
 // ParseDrvOutput reads "sha256:<base 16>!<output>".
-func ParseDrvOutput(s string) (o DrvOutput, err error) {
-	hash, output, ok := strings.Cut(s, "!")
-	if !ok {
-		return o, fmt.Errorf("'%s' names no output of a derivation", shown(s))
-	}
-	if err := storepath.CheckName(output); err != nil {
-		return o, fmt.Errorf("output of '%s': %w", shown(s), err)
-	}
-	if o.Hash, err = nixhash.Parse(hash, nixhash.SHA256); err != nil {
-		return DrvOutput{}, err
-	}
-	o.Output = output
-	return o, nil
+func ParseDrvOutput(s string) (DrvOutput, error) {
+	id, err := realisation.ParseID(s)
+	return DrvOutput{Hash: id.Hash, Output: id.Output}, err
 }
 
 // Realisation says where an output lies.
@@ -54,59 +42,16 @@ type Realisation struct {
 
 func (r Realisation) compare(b Realisation) int { return strings.Compare(r.ID.String(), b.ID.String()) }
 
-// realisationJSON has its fields in the order in which Nix writes them.
-type realisationJSON struct {
-	Dependent  map[string]storepath.Path `json:"dependentRealisations"`
-	ID         string                    `json:"id"`
-	OutPath    storepath.Path            `json:"outPath"`
-	Signatures []string                  `json:"signatures"`
-}
-
 // JSON is the realisation as it travels without [RealisationWithPath].
 func (r Realisation) JSON() (string, error) {
-	j := realisationJSON{r.Dependent, r.ID.String(), r.OutPath, r.Signatures}
-	if j.Dependent == nil {
-		j.Dependent = map[string]storepath.Path{}
-	}
-	if j.Signatures == nil {
-		j.Signatures = []string{}
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(j)
-	return strings.TrimSuffix(b.String(), "\n"), err
+	return realisation.Realisation{ID: realisation.ID{Hash: r.ID.Hash, Output: r.ID.Output}, Path: r.OutPath,
+		Signatures: r.Signatures, Dependent: r.Dependent}.JSON()
 }
 
-// ParseRealisation reads what [Realisation.JSON] writes; an object with more
-// members, or without dependentRealisations, too.
-func ParseRealisation(s string) (r Realisation, err error) {
-	var j realisationJSON
-	if err := json.Unmarshal([]byte(s), &j); err != nil {
-		return r, fmt.Errorf("parse realisation: %w", err)
-	}
-	if r.ID, err = ParseDrvOutput(j.ID); err != nil {
-		return r, fmt.Errorf("parse realisation: %w", err)
-	}
-	if j.OutPath.IsZero() {
-		return r, fmt.Errorf("parse realisation '%v': it has no outPath", r.ID)
-	}
-	for id, p := range j.Dependent {
-		if _, err := ParseDrvOutput(id); err != nil {
-			return r, fmt.Errorf("parse realisation '%v': dependentRealisations: %w", r.ID, err)
-		}
-		if p.IsZero() {
-			return r, fmt.Errorf("parse realisation '%v': dependentRealisations: '%s' has no path", r.ID, id)
-		}
-	}
-	r.OutPath = j.OutPath
-	if len(j.Dependent) > 0 {
-		r.Dependent = j.Dependent
-	}
-	if len(j.Signatures) > 0 {
-		r.Signatures = sortedSet(j.Signatures, strings.Compare)
-	}
-	return r, nil
+// ParseRealisation reads what [Realisation.JSON] writes.
+func ParseRealisation(s string) (Realisation, error) {
+	r, err := realisation.Parse([]byte(s))
+	return Realisation{ID: DrvOutput{Hash: r.ID.Hash, Output: r.ID.Output}, OutPath: r.Path, Signatures: r.Signatures, Dependent: r.Dependent}, err
 }
 
 func (f *form) realisationJSON(field string, r *Realisation) {

@@ -145,7 +145,7 @@ func boxed(t testing.TB, script string) (sandbox.Spec, linux.Places) {
 	if err := os.Chmod(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := linux.MakeTree(root, s.Root); err != nil {
+	if err := linux.MakeTree(root, s.Root, ""); err != nil {
 		t.Fatal(err)
 	}
 	return s, linux.Places{Root: root}
@@ -297,6 +297,28 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	}
 	if out := drain(t, p); out != "" {
 		t.Fatalf("open in the builder: %q", out)
+	}
+	p.Wait()
+}
+
+// Go raises this process's limit and that of the launcher.
+func TestTheLimitOnOpenFilesIsTheServices(t *testing.T) {
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	low := syscall.Rlimit{Cur: 345, Max: before.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before)
+	l := launcher(t)
+	p, err := l.Start(plain("ulimit -Sn; ulimit -Hn"), linux.Places{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := drain(t, p); out != fmt.Sprintf("345\n%d\n", before.Max) {
+		t.Errorf("the builder's limits are %q", out)
 	}
 	p.Wait()
 }

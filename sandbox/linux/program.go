@@ -13,7 +13,6 @@ func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
 	p := &steps{}
 	if s.IsBuiltin() {
 		p.add("close-from", strconv.Itoa(early.ExtraFD+1))
-		p.add("open-self") // while its name leads to it
 	} else {
 		p.add("close-from", strconv.Itoa(early.ExtraFD))
 	}

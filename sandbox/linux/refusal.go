@@ -23,13 +23,9 @@ type setupError struct {
 func (e *setupError) Error() string { return e.text }
 func (e *setupError) Unwrap() error { return e.errno }
 
-// stageError makes an error of what a stage said: a number and a text.
-func stageError(said string) error {
-	code, text, _ := strings.Cut(said, " ")
-	if n := number(code); n != 0 {
-		return &setupError{text: text, errno: syscall.Errno(n)}
-	}
-	return errors.New(text)
+// stageError is that a step failed.
+func stageError(step string, errno syscall.Errno) error {
+	return &setupError{text: step + ": " + errno.Error(), errno: errno}
 }
 
 // notWithLess ends the errors of sandboxes that the kernel does not give.

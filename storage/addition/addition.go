@@ -4,11 +4,9 @@ package addition
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"troupe/storage/derivation"
 	"troupe/storage/localstore"
@@ -37,8 +35,12 @@ type Adder struct {
 	Admit func(*derivation.Derivation) error
 	// Held says that the caller holds the lock of all that is added.
 	Held bool
+	// Lent are paths whose locks are there to be used; nil for none.
+	Lent *Lent
 
-	modulo Modulos // of derivations, as far as asked for
+	// Modulos has hashes of derivations that several Adders ask for; nil where this
+	// one remembers those that it asked for.
+	Modulos *Modulos
 }
 
 // Text adds a file with contents and references.
@@ -69,47 +71,6 @@ func (a *Adder) Derivation(ctx context.Context, d *derivation.Derivation) (store
 		return p, err
 	}
 	return p, a.text(ctx, p, d.Print(dir), d.Refs(), outputsOf(p, d))
-}
-
-// Modulo is the hash modulo of a valid derivation.
-func (a *Adder) Modulo(p storepath.Path) (derivation.ModuloHash, error) {
-	a.modulo.Layout, a.modulo.Valid = a.Layout, a.DB.Valid
-	return a.modulo.Of(p)
-}
-
-// Modulos computes hashes modulo of the valid derivations of a store, and keeps
-// them. One that only lies in the store could have any contents.
-type Modulos struct {
-	Layout localstore.Layout
-	Valid  func(storepath.Path) (bool, error)
-
-	known map[storepath.Path]derivation.ModuloHash
-}
-
-// Of is the hash modulo of a derivation.
-func (m *Modulos) Of(p storepath.Path) (derivation.ModuloHash, error) {
-	if h, ok := m.known[p]; ok {
-		return h, nil
-	}
-	if valid, err := m.Valid(p); err != nil || !valid {
-		return derivation.ModuloHash{}, errors.Join(err, fmt.Errorf("read derivation '%s': it is not valid", m.Layout.Dir.Join(p)))
-	}
-	data, err := os.ReadFile(m.Layout.RealPath(p))
-	if err != nil {
-		return derivation.ModuloHash{}, fmt.Errorf("read derivation '%s': %w", m.Layout.Dir.Join(p), err)
-	}
-	d, err := derivation.Parse(m.Layout.Dir, strings.TrimSuffix(p.Name(), ".drv"), data)
-	if err != nil {
-		return derivation.ModuloHash{}, err
-	}
-	h, err := d.Modulo(m.Layout.Dir, m.Of)
-	if err == nil {
-		if m.known == nil {
-			m.known = map[storepath.Path]derivation.ModuloHash{}
-		}
-		m.known[p] = h
-	}
-	return h, err
 }
 
 // Tree adds a copy of a file or directory of the host by the hash of its

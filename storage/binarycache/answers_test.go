@@ -235,3 +235,22 @@ func TestSelfSigned(t *testing.T) {
 		t.Error("it was asked")
 	}
 }
+
+// What a directory of this machine says is kept only where that is asked for.
+func TestAnswersOfDirectories(t *testing.T) {
+	s := newSample(t, "xz", false)
+	file := filepath.Join(s.dir, narinfo.FileName(s.info.Path))
+	for _, kept := range []bool{false, true} {
+		pool := NewPool(Settings{StoreDir: "/nix/store", Answers: newAnswers(t), FilesToo: kept})
+		c, err := pool.Open("file://" + s.dir)
+		must(t, err)
+		_, before, err := c.Info(context.Background(), s.info.Path)
+		must(t, err)
+		must(t, os.Rename(file, file+".away"))
+		_, after, err := c.Info(context.Background(), s.info.Path)
+		must(t, errors.Join(err, os.Rename(file+".away", file)))
+		if !before || after != kept {
+			t.Errorf("kept %v: found %v, and %v after the file had gone", kept, before, after)
+		}
+	}
+}

@@ -32,6 +32,7 @@ type Settings struct {
 	StallTimeout time.Duration // without MinSpeed bytes a second; 0 waits for ever
 	MinSpeed     int64         // 0: 128 bytes a second
 	Answers      Answers       // nil: none are kept
+	FilesToo     bool          // what directories of this machine say is kept, too
 	Signers      []Signer      // of all uploads
 	SpoolDir     string        // for what is packed before it is sent; "" is the system's
 	// ReadKey reads the key file of a "secret-key" setting.
@@ -136,7 +137,7 @@ func (c *Cache) Log(ctx context.Context, drv storepath.Path) (io.ReadCloser, boo
 // remembered is a small file, from what is remembered or from the cache.
 func (c *Cache) remembered(ctx context.Context, file string) (text []byte, found bool, err error) {
 	answers := c.pool.settings.Answers
-	if answers != nil && c.place.remote {
+	if answers != nil && c.place.remembered {
 		if text, present, known := answers.Lookup(c.name, file); known {
 			return text, present, nil
 		}
@@ -145,7 +146,7 @@ func (c *Cache) remembered(ctx context.Context, file string) (text []byte, found
 	if err != nil && !errors.Is(err, errAbsent) {
 		return nil, false, err
 	}
-	if answers != nil && c.place.remote {
+	if answers != nil && c.place.remembered {
 		answers.Remember(c.name, file, text, err == nil)
 	}
 	return text, err == nil, nil

@@ -20,11 +20,12 @@ type Pool struct {
 
 // place is where one or more caches are.
 type place struct {
-	files    files
-	remote   bool
-	requests chan struct{} // holds a token for each that is under way
-	nars     chan struct{} // of these, NARs: fewer, so that look-ups get through
-	uploads  chan struct{} // holds a token for each that is packed or sent
+	files      files
+	remote     bool
+	remembered bool          // what it says is kept
+	requests   chan struct{} // holds a token for each that is under way
+	nars       chan struct{} // of these, NARs: fewer, so that look-ups get through
+	uploads    chan struct{} // holds a token for each that is packed or sent
 
 	mu      sync.Mutex
 	breaker Breaker
@@ -110,6 +111,7 @@ func (p *Pool) place(config Config) (*place, error) {
 	} else {
 		at.files = directory(config.URL.Path)
 	}
+	at.remembered = at.remote || p.settings.FilesToo
 	p.places[name] = at
 	return at, nil
 }

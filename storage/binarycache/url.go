@@ -4,23 +4,19 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
-	"troupe/storage/storepath"
+	"troupe/storage/storeurl"
 )
 
 // Config is a cache's URL taken apart: where it is, and Nix's settings of such a store.
 type Config struct {
 	URL *url.URL // without settings and without a slash at its end; may hold credentials
 
-	Priority      *int  // nil: as the cache says, or 0; lower ones are asked first
-	WantMassQuery *bool // nil: as the cache says, or no
-	Trusted       bool  // what comes from it needs no signature
+	storeurl.Common
 
-	StoreDir            storepath.Dir // "" for that of the machine
-	Compression         string        // of what is uploaded
-	CompressionLevel    int           // -1 for the method's own
+	Compression         string // of what is uploaded
+	CompressionLevel    int    // -1 for the method's own
 	ParallelCompression bool
 	SecretKey           string // the file of a key to sign uploads with; "" for none
 	WriteNarListing     bool
@@ -46,15 +42,11 @@ func (c Config) String() string { return c.URL.Redacted() }
 // ParseURL reads the URL of a cache with settings as its query.
 func ParseURL(text string) (Config, error) {
 	c := Config{Compression: "xz", CompressionLevel: -1}
-	u, err := url.Parse(text)
+	u, settings, err := storeurl.Parse(text)
 	if err != nil {
-		return c, fmt.Errorf("read store URL: it is not a URL") // err has the text, in which there may be a password
+		return c, err
 	}
-	settings, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return c, fmt.Errorf("read store URL '%s': its settings are not a query", u.Redacted())
-	}
-	u.RawQuery, u.Fragment, u.Path, u.RawPath = "", "", strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
 	c.URL = u
 	switch {
 	case !slices.Contains(schemes, u.Scheme):
@@ -84,29 +76,22 @@ func (c *Config) set(key, value string) (err error) {
 			return err
 		}
 	}
+	if known, err := c.Common.Set(key, value); known {
+		return err
+	}
 	switch key {
-	case "priority":
-		c.Priority = new(int)
-		*c.Priority, err = number(value)
-	case "want-mass-query":
-		c.WantMassQuery = new(bool)
-		*c.WantMassQuery, err = boolean(value)
-	case "trusted":
-		c.Trusted, err = boolean(value)
-	case "store":
-		c.StoreDir, err = storepath.ParseDir(value)
 	case "compression":
 		c.Compression, err = value, writable(value)
 	case "compression-level":
-		c.CompressionLevel, err = number(value)
+		c.CompressionLevel, err = storeurl.Number(value)
 	case "parallel-compression":
-		c.ParallelCompression, err = boolean(value)
+		c.ParallelCompression, err = storeurl.Boolean(value)
 	case "secret-key":
 		c.SecretKey = value
 	case "write-nar-listing":
-		c.WriteNarListing, err = boolean(value)
+		c.WriteNarListing, err = storeurl.Boolean(value)
 	case "index-debug-info":
-		c.IndexDebugInfo, err = boolean(value)
+		c.IndexDebugInfo, err = storeurl.Boolean(value)
 	case "path-info-cache-size", "local-nar-cache", "system-features", "narinfo-compression", "ls-compression", "log-compression",
 		"multipart-upload", "buffer-size":
 		c.Warnings = append(c.Warnings, fmt.Sprintf("setting '%s' of '%s' has no effect", key, c))
@@ -114,22 +99,4 @@ func (c *Config) set(key, value string) (err error) {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("unknown setting '%s' of '%s'", key, c))
 	}
 	return err
-}
-
-func number(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		return 0, fmt.Errorf("'%s' is not a number", s)
-	}
-	return n, nil
-}
-
-func boolean(s string) (bool, error) {
-	switch s {
-	case "true", "yes", "1":
-		return true, nil
-	case "false", "no", "0":
-		return false, nil
-	}
-	return false, fmt.Errorf("'%s' is not a Boolean", s)
 }

@@ -12,15 +12,17 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"troupe/storage/storeurl"
 )
 
 func TestParseURL(t *testing.T) {
 	three, yes := 3, true
 	for text, want := range map[string]Config{
 		"http://a.org/": {},
-		"https://u:p@a.org:8/b/?priority=3&want-mass-query=1&trusted=true": {Priority: &three, WantMassQuery: &yes, Trusted: true},
+		"https://u:p@a.org:8/b/?priority=3&want-mass-query=1&trusted=true": {Common: storeurl.Common{Priority: &three, WantMassQuery: &yes, Trusted: true}},
 		"file:///a/b?compression=zstd&compression-level=19&parallel-compression=true&secret-key=/k&write-nar-listing=yes&index-debug-info=1&store=/s": {
-			Compression: "zstd", CompressionLevel: 19, ParallelCompression: true, SecretKey: "/k", WriteNarListing: true, IndexDebugInfo: true, StoreDir: "/s"},
+			Compression: "zstd", CompressionLevel: 19, ParallelCompression: true, SecretKey: "/k", WriteNarListing: true, IndexDebugInfo: true, Common: storeurl.Common{StoreDir: "/s"}},
 		"s3://bucket?region=eu-west-1&profile=p&multipart-upload=true": {S3: &s3{Region: "eu-west-1", Scheme: "https", Profile: "p"},
 			Warnings: []string{"setting 'multipart-upload' of 's3://bucket' has no effect"}},
 		"http://a.org?foo=1&path-info-cache-size=3": {Warnings: []string{"setting 'path-info-cache-size' of 'http://a.org' has no effect", "unknown setting 'foo' of 'http://a.org'"}},

@@ -2,7 +2,7 @@
 // directory, drvs/<first two characters of the .drv's base name>/<rest>, plain
 // or, with ".bz2" at its end, compressed.
 //
-// A log is plain while its build runs. So a follower reads the same file that
+// A log is plain while its build runs, from the first byte on. So a follower reads the same file that
 // is written, nix-store --read-log shows a running build, and after a crash all
 // that came is there to read: bzip2 has blocks of 100 kB and more, of which the
 // last would be lost. [Log.Close] compresses it.

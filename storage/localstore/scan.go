@@ -57,15 +57,15 @@ func HashTree(real string, m storepath.Method, a nixhash.Algorithm) (nixhash.Has
 }
 
 // HashTreeModulo is HashTree for a tree that may have the hash part of its own
-// path in it: that counts as zero bytes, and then for where it is. In a git tree it
-// counts as it is.
+// path in it: that counts as zero bytes, as of Nix 2.16. In a git tree it counts as
+// it is.
 func HashTreeModulo(real string, m storepath.Method, a nixhash.Algorithm, part string) (nixhash.Hash, error) {
 	if m == storepath.Git {
 		return hashGit(real, a)
 	}
 	w := references.NewModulo(a, part)
 	err := serialise(w, real, m)
-	_, h := w.Sums()
+	h, _ := w.Sums()
 	return h, err
 }
 

@@ -13,7 +13,7 @@ import (
 // formatVersion is of keys and records. A database of another version is begun anew.
 const formatVersion = 1
 
-// formatKey sorts before all others, which begin with a cache's name.
+// formatKey is about the database, as all are that begin with NUL. The others begin with a cache's name, which does not.
 var formatKey = []byte("\x00format")
 
 // spaceReserve is how much of the disk is not ours to fill: Pebble could not go on.
@@ -45,7 +45,7 @@ func parse(b []byte) (at time.Time, text []byte, present, ok bool) {
 // life is how long an answer about a file counts.
 func (o *Options) life(file string, present bool) time.Duration {
 	switch {
-	case !strings.HasSuffix(file, ".narinfo"):
+	case !strings.HasSuffix(file, ".narinfo") && !strings.HasSuffix(file, ".doi"):
 		if !present { // not a cache: it may become one any time
 			return min(o.Meta, o.Negative)
 		}
@@ -64,6 +64,9 @@ func (o *Options) counts(file string, at, now time.Time, present bool) bool {
 
 // Lookup is what a cache last said about one of its files, if that is known and still counts.
 func (db *DB) Lookup(cache, file string) (text []byte, present, known bool) {
+	if !db.trusted() {
+		return nil, false, false
+	}
 	value, closer, err := db.pebble.Get(key(cache, file))
 	if err != nil {
 		db.note("read", err)
@@ -82,7 +85,7 @@ func (db *DB) Lookup(cache, file string) (text []byte, present, known bool) {
 
 // Remember keeps an answer. It is on disk at some later time.
 func (db *DB) Remember(cache, file string, text []byte, present bool) {
-	if db.options.life(file, present) <= 0 || !db.hasSpace(len(text)) {
+	if db.options.life(file, present) <= 0 || !db.trusted() || !db.hasSpace(len(text)) {
 		return
 	}
 	db.note("write", db.pebble.Set(key(cache, file), record(db.options.Now(), text, present), pebble.NoSync))
@@ -90,7 +93,7 @@ func (db *DB) Remember(cache, file string, text []byte, present bool) {
 
 // Forget drops an answer that turned out to be wrong.
 func (db *DB) Forget(cache, file string) {
-	if db.hasSpace(0) {
+	if db.trusted() && db.hasSpace(0) {
 		db.note("write", db.pebble.Delete(key(cache, file), pebble.NoSync))
 	}
 }
@@ -110,6 +113,9 @@ func (db *DB) note(what string, err error) {
 // Purge drops what counts no more, and says how many answers that were; at a few microseconds for each that is there.
 // Once a day is often enough.
 func (db *DB) Purge() (dropped int, err error) {
+	if !db.trusted() {
+		return 0, nil
+	}
 	iter, err := db.pebble.NewIter(nil)
 	if err != nil {
 		return 0, err
@@ -118,7 +124,7 @@ func (db *DB) Purge() (dropped int, err error) {
 	for iter.First(); iter.Valid() && db.hasSpace(0); iter.Next() {
 		_, file, ours := strings.Cut(string(iter.Key()), "\x00")
 		at, _, present, ok := parse(iter.Value())
-		if string(iter.Key()) == string(formatKey) || ours && ok && db.options.counts(file, at, now, present) {
+		if iter.Key()[0] == 0 || ours && ok && db.options.counts(file, at, now, present) {
 			continue
 		}
 		if err := db.pebble.Delete(iter.Key(), pebble.NoSync); err != nil {

@@ -19,9 +19,13 @@ type Options struct {
 	Positive time.Duration // a path is there: narinfo-cache-positive-ttl
 	Negative time.Duration // it is not: narinfo-cache-negative-ttl
 	Meta     time.Duration // what a cache says of itself: narinfo-cache-meta-ttl
-	Logger   zerolog.Logger
-	FS       vfs.FS           // nil: the machine's
-	Now      func() time.Time // nil: the machine's clock
+	// Marker is a file: when somebody deletes it, all answers are forgotten. "" for none.
+	Marker string
+	// Forgotten is told of that, while a call waits; it must make none of its own. nil for nobody.
+	Forgotten func()
+	Logger    zerolog.Logger
+	FS        vfs.FS           // nil: the machine's
+	Now       func() time.Time // nil: the machine's clock
 }
 
 // A DB is an open database; its methods may be called at once. What it cannot read or write it does not know: no
@@ -31,6 +35,7 @@ type DB struct {
 	options Options
 	lock    *pebble.Lock
 	pebble  *pebble.DB
+	marker  *marker // nil: none
 }
 
 // Open opens the database in dir, and makes it if it is not there or cannot be read. The error says that somebody else
@@ -43,6 +48,9 @@ func Open(dir string, o Options) (*DB, error) {
 		o.Now = time.Now
 	}
 	db := &DB{dir: dir, options: o}
+	if o.Marker != "" {
+		db.marker = &marker{file: o.Marker}
+	}
 	var err error
 	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open %q: %w", dir, err)

@@ -61,14 +61,7 @@ func (k PublicKeys) Valid(dir storepath.Dir, i validity.Info) int {
 	if err != nil {
 		return 0
 	}
-	good := 0
-	for _, s := range i.Signatures {
-		sig, err := gonix.ParseSignature(s)
-		if err == nil && slices.ContainsFunc(k, func(k gonix.PublicKey) bool { return k.Verify(text, sig) }) {
-			good++
-		}
-	}
-	return good
+	return k.Signed(text, i.Signatures)
 }
 
 // SecretKeys sign.
@@ -143,8 +136,12 @@ func (k SecretKeys) SignRealisation(r validity.Realisation) ([]string, error) {
 // ValidRealisation counts those of a realisation's signatures that are right and
 // by one of the keys.
 func (k PublicKeys) ValidRealisation(r validity.Realisation) (good int) {
-	text := RealisationFingerprint(r)
-	for _, s := range r.Signatures {
+	return k.Signed(RealisationFingerprint(r), r.Signatures)
+}
+
+// Signed counts the signatures that are right for a text and by one of the keys.
+func (k PublicKeys) Signed(text string, signatures []string) (good int) {
+	for _, s := range signatures {
 		sig, err := gonix.ParseSignature(s)
 		if err == nil && slices.ContainsFunc(k, func(k gonix.PublicKey) bool { return k.Verify(text, sig) }) {
 			good++

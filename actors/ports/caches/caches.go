@@ -58,6 +58,9 @@ func (p *Caches) Handle(m messages.Message) {
 	case *messages.LookUpPath:
 		t := p.begin(m.From)
 		p.run(t, m.From, func() messages.Message { return p.lookUp(t, m) })
+	case *messages.LookUpRealisations:
+		t := p.begin(m.From)
+		p.run(t, m.From, func() messages.Message { return p.lookUpRealisations(t, m) })
 	case *messages.FetchPath:
 		t := p.find(m.From)
 		p.run(t, m.From, func() messages.Message { return p.fetch(t, m) })
@@ -98,7 +101,20 @@ func (p *Caches) run(t *task, goal messages.Address, work func() messages.Messag
 		if answer := work(); t.ctx.Err() == nil {
 			p.out.Send(goal, answer)
 		}
+		if t.found == nil {
+			p.drop(t, goal)
+		}
 	}()
+}
+
+// drop forgets a task of which nothing is left: the goal may have begun another.
+func (p *Caches) drop(t *task, goal messages.Address) {
+	t.end()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tasks[goal] == t {
+		delete(p.tasks, goal)
+	}
 }
 
 func (p *Caches) kill(m *messages.KillFetch) {

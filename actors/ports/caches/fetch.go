@@ -21,6 +21,7 @@ func (p *Caches) fetch(t *task, m *messages.FetchPath) messages.Message {
 		p.local <- struct{}{}
 		defer func() { <-p.local }()
 	}
+	f.repair = m.Repair
 	err := p.add(t.ctx, m.From, f)
 	if err == nil {
 		return &messages.PathFetched{}
@@ -39,7 +40,7 @@ func (p *Caches) fetch(t *task, m *messages.FetchPath) messages.Message {
 }
 
 func (p *Caches) add(ctx context.Context, goal messages.Address, f *Found) (err error) {
-	archive, err := f.sub.Fetch(ctx, f.nar)
+	archive, err := f.sub.fetch(ctx, f.nar)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (p *Caches) addDerivation(ctx context.Context, f *Found, in io.Reader) erro
 const progressEvery = 200 * time.Millisecond
 
 // tell tells observers how a fetch goes on, until it is told to stop.
-func (p *Caches) tell(goal messages.Address, unpacked *counter, archive *binarycache.NAR) (stop func()) {
+func (p *Caches) tell(goal messages.Address, unpacked *counter, archive archive) (stop func()) {
 	say := func() {
 		p.out.Send(messages.Progress, &messages.PathProgress{
 			Goal: goal, Unpacked: uint64(unpacked.n.Load()), Received: uint64(archive.Received())})

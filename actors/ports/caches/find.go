@@ -11,6 +11,7 @@ import (
 	"troupe/storage/binarycache"
 	"troupe/storage/narinfo"
 	"troupe/storage/nixhash"
+	"troupe/storage/realisation"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -24,12 +25,13 @@ type Found struct {
 	sub    *Substituter
 	policy ports.BuildPolicy
 	more   bool // there is another substituter
+	repair bool // it is fetched to take the place of what is valid
 }
 
 // terms are those on which the archive is taken. That nothing comes from a client
 // makes it trusted: what is asked for is by whom the path is vouched for.
 func (f *Found) terms() addition.Terms {
-	return addition.Terms{Trusted: true, CheckSigs: !f.sub.Config.Trusted}
+	return addition.Terms{Trusted: true, CheckSigs: !f.sub.Config.Trusted, Repair: f.repair}
 }
 
 // Others are the references but the path itself.
@@ -108,6 +110,9 @@ func (s *Substituters) Eyes(ctx context.Context, t messages.Terms, valid func(st
 			return nil, err
 		}
 		return &ports.Offer{References: f.Others(), Download: f.Download, NarSize: f.Info.NarSize}, nil
+	}, Realised: func(id realisation.ID) (storepath.Path, error) {
+		r, err := s.Realised(ctx, t.Settings, id)
+		return r.Path, err
 	}}
 }
 

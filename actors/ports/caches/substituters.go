@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"troupe/actors/ports"
+	"troupe/actors/ports/remotestore"
 	"troupe/storage/binarycache"
 	"troupe/storage/narinfocache"
 	"troupe/storage/storepath"
+	"troupe/storage/storeurl"
 	"troupe/storage/transfer"
 )
 
@@ -21,7 +23,7 @@ import (
 type Substituters struct {
 	s         ports.Services
 	userAgent string
-	answersIn string // directory
+	memory    Memory
 
 	ctx     context.Context // of what is asked on behalf of nobody
 	end     context.CancelFunc
@@ -40,25 +42,48 @@ type pool struct {
 	caches map[string]*Substituter // by URL
 }
 
+// close gives up idle connections.
+func (p *pool) close() {
+	p.Close()
+	for _, sub := range p.caches {
+		if sub == nil {
+			continue
+		}
+		if r, is := sub.source.(*remoteSource); is {
+			if err := r.store.Close(); err != nil {
+				sub.s.Log.Warn().Err(err).Msg("close substituter")
+			}
+		}
+	}
+}
+
 // poolsKept bounds the pools: clients may want time-outs of their own.
 const poolsKept = 32
 
-// Substituter is one cache.
+// Substituter is one cache, or another store.
 type Substituter struct {
-	*binarycache.Cache
+	source
 	*Substituters
+	Config storeurl.Common
 	dir    storepath.Dir // of this machine's store
 	remote bool
 	intro  introduction
 }
 
 // String is the cache's name.
-func (s *Substituter) String() string { return s.Cache.String() }
+func (s *Substituter) String() string { return s.source.String() }
 
-// NewSubstituters knows no cache yet. What caches say is remembered in a directory.
-func NewSubstituters(s ports.Services, userAgent, answersIn string) *Substituters {
+// Memory says how it is remembered what caches say.
+type Memory struct {
+	Dir    string // the database's
+	Marker string // the file with which it is all forgotten; see [narinfocache.Options]
+	Files  bool   // also what directories of this machine say
+}
+
+// NewSubstituters knows no cache yet.
+func NewSubstituters(s ports.Services, userAgent string, m Memory) *Substituters {
 	ctx, end := context.WithCancel(context.Background())
-	return &Substituters{s: s, userAgent: userAgent, answersIn: answersIn, ctx: ctx, end: end, pools: map[string]*pool{}}
+	return &Substituters{s: s, userAgent: userAgent, memory: m, ctx: ctx, end: end, pools: map[string]*pool{}}
 }
 
 // Close ends what is under way.
@@ -68,7 +93,7 @@ func (s *Substituters) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.pools {
-		p.Close()
+		p.close()
 	}
 	if s.answers == nil {
 		return
@@ -117,10 +142,7 @@ func (s *Substituters) open(policy ports.BuildPolicy) ([]*Substituter, error) {
 	p := s.pools[policy.Caches.Transfers]
 	if p == nil {
 		if len(s.pools) >= poolsKept {
-			for _, old := range s.pools {
-				old.Close() // who uses it goes on, on new connections
-			}
-			clear(s.pools)
+			s.forgetPools()
 		}
 		p = &pool{Pool: binarycache.NewPool(s.settings(policy)), caches: map[string]*Substituter{}}
 		s.pools[policy.Caches.Transfers] = p
@@ -129,11 +151,9 @@ func (s *Substituters) open(policy ports.BuildPolicy) ([]*Substituter, error) {
 	for _, url := range policy.Caches.Substituters {
 		sub, known := p.caches[url]
 		if !known {
-			cache, err := p.Open(url)
-			if err != nil {
+			var err error
+			if sub, err = s.make(p, policy, url); err != nil {
 				s.s.Log.Warn().Err(err).Msg("use substituter")
-			} else {
-				sub = &Substituter{Cache: cache, Substituters: s, dir: s.s.Layout.Dir, remote: cache.Config.URL.Scheme != "file"}
 			}
 			p.caches[url] = sub
 		}
@@ -144,13 +164,45 @@ func (s *Substituters) open(policy ports.BuildPolicy) ([]*Substituter, error) {
 	return list, nil
 }
 
+// forgetPools makes all caches unknown; under mu. Who uses one goes on, on new
+// connections.
+func (s *Substituters) forgetPools() {
+	for _, old := range s.pools {
+		old.Close()
+	}
+	clear(s.pools)
+}
+
+// make makes the substituter of a URL; nil where there can be none.
+func (s *Substituters) make(p *pool, policy ports.BuildPolicy, url string) (*Substituter, error) {
+	sub := &Substituter{Substituters: s, dir: s.s.Layout.Dir, remote: true}
+	if !remotestore.Known(url) {
+		cache, err := p.Open(url)
+		if err != nil {
+			return nil, err
+		}
+		sub.source, sub.Config, sub.remote = cacheSource{cache}, cache.Config.Common, cache.Config.URL.Scheme != "file"
+		return sub, nil
+	}
+	store, config, err := remotestore.OpenAny(url, remotestore.Settings{Dir: s.s.Layout.Dir,
+		ConnectTimeout: policy.Builtin.ConnectTimeout, Say: func(line string) { s.s.Log.Info().Msg(line) }})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range config.Warnings {
+		s.s.Log.Warn().Msg(w)
+	}
+	sub.source, sub.Config = &remoteSource{store: store, config: config, stall: policy.Builtin.StallTimeout}, config.Common
+	return sub, nil
+}
+
 func (s *Substituters) settings(policy ports.BuildPolicy) binarycache.Settings {
 	b, c := policy.Builtin, policy.Caches
 	return binarycache.Settings{
 		StoreDir: s.s.Layout.Dir, UserAgent: s.userAgent, Attempts: b.Attempts, StallTimeout: b.StallTimeout,
 		Settings: transfer.Settings{Netrc: b.Netrc, CA: b.CA, Proxy: b.Proxy, ConnectTimeout: b.ConnectTimeout,
 			Connections: c.Connections, HTTP1: c.HTTP1, Dial: dial(b.ConnectTimeout)},
-		Answers: &answers{s, c}, SpoolDir: s.s.Layout.StagingDir(),
+		Answers: &answers{s, c}, FilesToo: s.memory.Files, SpoolDir: s.s.Layout.StagingDir(),
 		ReadKey: func(string) (binarycache.Signer, error) { return nil, errors.New("nothing is uploaded here") },
 		Warn:    func(line string) { s.s.Log.Warn().Msg(line) },
 	}
@@ -165,7 +217,7 @@ type answers struct {
 
 func (a *answers) db() *narinfocache.DB {
 	a.s.opening.Do(func() {
-		db, err := narinfocache.Open(a.s.answersIn, narinfocache.Options{Logger: a.s.s.Log})
+		db, err := narinfocache.Open(a.s.memory.Dir, narinfocache.Options{Logger: a.s.s.Log, Marker: a.s.memory.Marker, Forgotten: a.s.forget})
 		if err != nil {
 			a.s.s.Log.Warn().Err(err).Msg("remember what substituters say")
 			return
@@ -177,6 +229,13 @@ func (a *answers) db() *narinfocache.DB {
 		return nil
 	}
 	return a.s.answers.With(a.c.Positive, a.c.Negative, a.c.Meta)
+}
+
+// forget forgets what caches said of themselves, once what they said is forgotten.
+func (s *Substituters) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgetPools()
 }
 
 func (a *answers) Lookup(cache, file string) (text []byte, present, known bool) {

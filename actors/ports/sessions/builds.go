@@ -275,22 +275,15 @@ func (c *connection) history(drv storepath.Path, r messages.Result, b *workerpro
 	return nil
 }
 
-// repair brings back a path whose contents are lost or changed, by building it
-// again.
-func (c *connection) repair(ctx context.Context, p storepath.Path) error {
-	info, err := c.validInfo(p)
-	if err != nil {
-		return err
-	}
-	if info.Deriver.IsZero() {
-		return fmt.Errorf("cannot repair path '%s'", c.d.Dir.Join(p))
-	}
-	targets := []messages.Target{{Path: info.Deriver, Outputs: []string{messages.AllOutputs}, Mode: messages.Repair}}
-	results, err := c.realise(targets)
-	if err != nil {
-		return err
-	}
-	return c.failure(targets, results)
+// repair brings back a path whose contents are lost or changed.
+func (c *connection) repair(_ context.Context, p storepath.Path) error {
+	return c.p.s.Repair(p, func(t messages.Target) error {
+		results, err := c.realise([]messages.Target{t})
+		if err != nil {
+			return err
+		}
+		return c.failure([]messages.Target{t}, results)
+	})
 }
 
 func (c *connection) ensurePath(q *workerproto.EnsurePath) (workerproto.Reply, error) {

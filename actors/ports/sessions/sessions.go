@@ -41,6 +41,7 @@ type Sessions struct {
 	subs     *caches.Substituters
 	settings atomic.Pointer[Settings]
 	progress *Progress
+	modulos  *addition.Modulos // of what all clients add
 
 	number  func() uint64 // of requests and of sessions
 	serving sync.WaitGroup
@@ -54,7 +55,7 @@ type Sessions struct {
 // that nobody else in the tree has.
 func New(out ports.Outbox, s ports.Services, subs *caches.Substituters, settings Settings, progress *Progress, number func() uint64) *Sessions {
 	p := &Sessions{out: out, number: number, s: s, subs: subs, progress: progress, drained: make(chan struct{}),
-		connections: map[messages.Address]*connection{}}
+		connections: map[messages.Address]*connection{}, modulos: &addition.Modulos{Layout: s.Layout, Valid: s.DB.Valid}}
 	p.Configure(settings)
 	return p
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"troupe/actors/ports/remotestore"
 	"troupe/messages/workerproto"
 	"troupe/storage/addition"
 	"troupe/storage/derivation"
@@ -13,6 +14,7 @@ import (
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
+	"troupe/storage/validity"
 )
 
 // Adder adds to the daemon's store. Derivations are sent at [Adder.Commit], many
@@ -21,22 +23,37 @@ type Adder struct {
 	ctx     context.Context // of the command that adds
 	c       *Client
 	records *Records
-	modulo  addition.Modulos
+	modulo  *addition.Modulos
+	there   map[storepath.Path]bool // what the daemon has said is valid
 	waiting []waiting
 	will    map[storepath.Path]*derivation.Derivation // those that wait
+	hashes  map[storepath.Path]derivation.ModuloHash  // of those, as far as asked for
 }
 
 // waiting is a derivation that is to be sent.
 type waiting struct {
-	info workerproto.ValidPathInfo
+	info validity.Info
 	text []byte
 }
 
 // Adder adds for as long as ctx lasts. The files of the store are at l.
 func (c *Client) Adder(ctx context.Context, l localstore.Layout) *Adder {
-	a := &Adder{ctx: ctx, c: c, records: c.Records(ctx), will: map[storepath.Path]*derivation.Derivation{}}
-	a.modulo = addition.Modulos{Layout: l, Valid: a.records.Valid}
+	a := &Adder{ctx: ctx, c: c, records: c.Records(ctx), there: map[storepath.Path]bool{},
+		will: map[storepath.Path]*derivation.Derivation{}, hashes: map[storepath.Path]derivation.ModuloHash{}}
+	a.modulo = &addition.Modulos{Layout: l, Valid: a.known}
 	return a
+}
+
+// known asks the daemon once for a path that is valid.
+func (a *Adder) known(p storepath.Path) (bool, error) {
+	if a.there[p] {
+		return true, nil
+	}
+	valid, err := a.records.Valid(p)
+	if valid {
+		a.there[p] = true
+	}
+	return valid, err
 }
 
 // Valid says whether a path is valid, or will be.
@@ -49,10 +66,19 @@ func (a *Adder) Valid(p storepath.Path) (bool, error) {
 
 // Modulo is the hash modulo of a derivation that is valid, or will be.
 func (a *Adder) Modulo(p storepath.Path) (derivation.ModuloHash, error) {
-	if d := a.will[p]; d != nil {
-		return d.Modulo(a.c.Dir, a.Modulo)
+	d := a.will[p]
+	if d == nil {
+		return a.modulo.Of(p)
 	}
-	return a.modulo.Of(p)
+	h, ok := a.hashes[p]
+	if ok {
+		return h, nil
+	}
+	h, err := d.Modulo(a.c.Dir, a.Modulo)
+	if err == nil {
+		a.hashes[p] = h
+	}
+	return h, err
 }
 
 // Derivation implements [addition.Into]. The daemon checks it when it comes.
@@ -67,7 +93,7 @@ func (a *Adder) Derivation(_ context.Context, d *derivation.Derivation) (storepa
 		return p, err
 	}
 	ca := storepath.ContentAddress{Method: storepath.Text, Hash: nixhash.Sum(nixhash.SHA256, text)}
-	a.waiting = append(a.waiting, waiting{text: text, info: workerproto.ValidPathInfo{Path: p, References: d.Refs(), CA: ca.String(),
+	a.waiting = append(a.waiting, waiting{text: text, info: validity.Info{Path: p, References: d.Refs(), CA: ca.String(),
 		NarHash: nixhash.Sum(nixhash.SHA256, archive), NarSize: uint64(len(archive))}})
 	a.will[p] = d
 	return p, nil
@@ -91,7 +117,7 @@ func (a *Adder) Tree(ctx context.Context, file, name string) (storepath.Path, er
 }
 
 func (a *Adder) add(ctx context.Context, name, file string, m storepath.Method) (storepath.Path, error) {
-	reply, err := Send[*workerproto.AddedPath](ctx, a.c, &workerproto.AddToStore{Name: name, Method: m, Algorithm: nixhash.SHA256},
+	reply, err := remotestore.Send[*workerproto.AddedPath](ctx, a.c.Conn, &workerproto.AddToStore{Name: name, Method: m, Algorithm: nixhash.SHA256},
 		func(w io.Writer) error {
 			if m == storepath.NAR {
 				return nar.Dump(w, file)
@@ -113,23 +139,13 @@ func (a *Adder) Commit(ctx context.Context, _ ...storepath.Path) error {
 	if len(a.waiting) == 0 {
 		return nil
 	}
-	_, err := Send[*workerproto.Nothing](ctx, a.c, &workerproto.AddMultipleToStore{}, a.write)
+	var objects []remotestore.Object
+	for _, d := range a.waiting {
+		objects = append(objects, remotestore.Object{Info: d.info, Archive: func(w io.Writer) error { return nar.DumpFile(w, d.text) }})
+	}
+	err := a.c.Add(ctx, remotestore.Terms{}, objects...)
 	a.waiting = nil
 	clear(a.will)
+	clear(a.hashes)
 	return err
-}
-
-// write writes the stream of [workerproto.AddMultipleToStore].
-func (a *Adder) write(to io.Writer) error {
-	w := workerproto.NewWriter(to)
-	w.Int(uint64(len(a.waiting)))
-	for _, d := range a.waiting {
-		if err := workerproto.WritePathInfo(w, d.info, a.c.Dialect); err != nil {
-			return err
-		}
-		if err := nar.DumpFile(w, d.text); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
 }

@@ -12,20 +12,21 @@ import (
 // Build makes targets valid, which no collector takes meanwhile, and returns how each ended, in their order. Those of
 // which the daemon says nothing were cancelled.
 func (c *Client) Build(ctx context.Context, targets []messages.Target) ([]messages.Result, error) {
-	q := &workerproto.BuildPathsWithResults{}
+	var paths []workerproto.DerivedPath
+	var mode workerproto.BuildMode
 	for _, t := range targets {
-		q.Paths = append(q.Paths, derived(t))
-		q.Mode = max(q.Mode, modes[t.Mode])
-		if _, err := Tell[*workerproto.One](ctx, c, &workerproto.AddTempRoot{Path: t.Path}); err != nil {
+		paths = append(paths, derived(t))
+		mode = max(mode, modes[t.Mode])
+		if err := c.Keep(ctx, t.Path); err != nil {
 			return nil, err
 		}
 	}
-	reply, err := Tell[*workerproto.KeyedBuildResults](ctx, c, q)
+	built, err := c.Conn.Build(ctx, paths, mode)
 	if err != nil {
 		return nil, err
 	}
 	said := map[string]workerproto.BuildResult{}
-	for _, k := range reply.Results {
+	for _, k := range built {
 		said[k.Path.Format(c.Dir)] = k.Result
 	}
 	results := make([]messages.Result, len(targets))
@@ -91,9 +92,9 @@ func flaw(r messages.Result) messages.Flaw {
 // Missing tells what would have to be built, in no order, and what nobody can
 // make.
 func (c *Client) Missing(ctx context.Context, targets []messages.Target) (*workerproto.Missing, error) {
-	q := &workerproto.QueryMissing{}
+	var paths []workerproto.DerivedPath
 	for _, t := range targets {
-		q.Paths = append(q.Paths, derived(t))
+		paths = append(paths, derived(t))
 	}
-	return Tell[*workerproto.Missing](ctx, c, q)
+	return c.Conn.Missing(ctx, paths)
 }

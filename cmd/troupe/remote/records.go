@@ -2,9 +2,9 @@ package remote
 
 import (
 	"context"
-	"errors"
 	"iter"
 
+	"troupe/actors/ports/remotestore"
 	"troupe/messages/workerproto"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
@@ -22,18 +22,12 @@ func (c *Client) Records(ctx context.Context) *Records { return &Records{ctx, c}
 
 // Get returns the record of a path, and whether there is one.
 func (r *Records) Get(p storepath.Path) (validity.Info, bool, error) {
-	reply, err := Tell[*workerproto.OptionalPathInfo](r.ctx, r.c, &workerproto.QueryPathInfo{Path: p})
-	if err != nil || reply.Info == nil {
-		return validity.Info{}, false, err
-	}
-	info := validity.Info(*reply.Info)
-	info.Path = p
-	return info, true, nil
+	return r.c.Info(r.ctx, p)
 }
 
 // Valid says whether a path is valid.
 func (r *Records) Valid(p storepath.Path) (bool, error) {
-	reply, err := Tell[*workerproto.Bool](r.ctx, r.c, &workerproto.IsValidPath{Path: p})
+	reply, err := remotestore.Tell[*workerproto.Bool](r.ctx, r.c.Conn, &workerproto.IsValidPath{Path: p})
 	return err == nil && reply.Value, err
 }
 
@@ -64,7 +58,7 @@ func (r *Records) Closure(roots ...storepath.Path) iter.Seq2[storepath.Path, err
 // became invalid meanwhile is left out.
 func (r *Records) All() iter.Seq2[validity.Info, error] {
 	return func(yield func(validity.Info, error) bool) {
-		reply, err := Tell[*workerproto.Paths](r.ctx, r.c, &workerproto.QueryAllValidPaths{})
+		reply, err := remotestore.Tell[*workerproto.Paths](r.ctx, r.c.Conn, &workerproto.QueryAllValidPaths{})
 		if err != nil {
 			yield(validity.Info{}, err)
 			return
@@ -83,7 +77,7 @@ func (r *Records) All() iter.Seq2[validity.Info, error] {
 
 // Derivers are the valid derivations that have p as an output, sorted.
 func (r *Records) Derivers(p storepath.Path) ([]storepath.Path, error) {
-	reply, err := Tell[*workerproto.Paths](r.ctx, r.c, &workerproto.QueryValidDerivers{Path: p})
+	reply, err := remotestore.Tell[*workerproto.Paths](r.ctx, r.c.Conn, &workerproto.QueryValidDerivers{Path: p})
 	if err != nil {
 		return nil, err
 	}
@@ -92,17 +86,9 @@ func (r *Records) Derivers(p storepath.Path) ([]storepath.Path, error) {
 
 // Outputs are the outputs of a valid derivation, sorted by name.
 func (r *Records) Outputs(drv storepath.Path) ([]workerproto.Output, error) {
-	reply, err := Tell[*workerproto.OutputMap](r.ctx, r.c, &workerproto.QueryDerivationOutputMap{Path: drv})
+	reply, err := remotestore.Tell[*workerproto.OutputMap](r.ctx, r.c.Conn, &workerproto.QueryDerivationOutputMap{Path: drv})
 	if err != nil {
 		return nil, err
 	}
 	return reply.Outputs, nil
-}
-
-// IsLost reports whether an error is a daemon that went away, or that takes
-// nobody any more.
-func IsLost(err error) bool {
-	var lost *LostError
-	var refused *RefusedError
-	return errors.As(err, &lost) || errors.As(err, &refused)
 }

@@ -1,18 +1,20 @@
 // Package early is what the program does when it is executed as the launcher of
-// builders, or as one builder's first stage.
+// builders.
 //
 // It does it in its init, and imports nothing but syscall: Go initialises
 // packages in the order of their paths as soon as what they import is ready,
-// so this one comes before nearly all others, and a stage does not pay for
-// the start of a large program.
+// so this one comes before nearly all others, and the launcher does not pay for
+// the start of a large program, nor for its memory.
 //
 // The launcher is one small process that lives as long as the service. It forks
 // for it, which a large process does slowly where user namespaces are concerned.
 // When the service dies the launcher kills what it launched.
 //
-// A stage reads a program, a list of steps, from descriptor [ProgramFD], and
-// performs it inside its new namespaces; the last step executes the builder. It
-// decides nothing.
+// What it forks is a stage: it performs a program, a list of steps, inside its
+// new namespaces; the last step executes the builder. It decides nothing. The
+// program is made into a list of system calls before the fork, and all that the
+// stage does is to make one after the other: it is a copy of one thread of a
+// process of Go, in which nothing of Go may be used.
 package early
 
 import "syscall"
@@ -20,28 +22,19 @@ import "syscall"
 // How the program is called to act as one of these.
 const (
 	LauncherName = "troupe:launcher"
-	StageName    = "troupe:stage"
 	BuiltinName  = "troupe:builtin"
 )
 
-// Descriptors of a stage.
-const (
-	ProgramFD = 3 // where it reads its program
-	StatusFD  = 4 // where it says what went wrong; closed by a successful exec
-	ExtraFD   = 5 // for the builder, if there is one
-)
+// ExtraFD is a builder's descriptor beside input and output, if it has one.
+const ExtraFD = 3
 
 // LauncherFD is the launcher's socket.
 const LauncherFD = 3
 
 func init() {
-	switch calledAs() {
-	case LauncherName:
+	if calledAs() == LauncherName {
 		launcher()
 		syscall.Exit(0)
-	case StageName:
-		stage()
-		syscall.Exit(1)
 	}
 }
 

@@ -2,14 +2,14 @@ package early
 
 import (
 	"runtime"
-	"sync"
 	"syscall"
 )
 
 // A request on the launcher's socket is one packet: a [Step] with Op "launch",
 // "kill" or "cgroups". The descriptors of a launch are, in order: the cgroup that
-// the stage is born in, unless CGROUP is [NoCgroup]; then those that the stage
-// gets as output, program, status and, if there is one, extra.
+// the stage is born in, unless CGROUP is [NoCgroup]; the program; where the stage
+// says what went wrong, as [Failure], which is closed when the builder is
+// executed; what the stage gets as output and, if there is one, as [ExtraFD].
 //
 //	launch  ID CLONE-FLAGS UID-INSIDE UID-OUTSIDE GID-INSIDE GID-OUTSIDE CGROUP
 //	kill    ID
@@ -22,7 +22,7 @@ import (
 // Answers are packets of the same form:
 //
 //	started ID PID CGROUP
-//	failed  ID TEXT
+//	failed  ID ERRNO TEXT
 //	exited  ID STATUS USER-MICROSECONDS SYSTEM-MICROSECONDS PEAK-KILOBYTES
 //
 // With user ids of -1 there is no user namespace. The CGROUP of an answer is
@@ -41,31 +41,33 @@ const MaxPacket = 4096
 // maxFDs is how many descriptors a launch has at most.
 const maxFDs = 5
 
+// self is this program, for builtin builders.
+var self int
+
 // launcher serves requests until the service closes the socket or dies. All
 // forks are made by this one thread, which lives as long as the process: the
 // death signal of a child is bound to the thread that made it.
 func launcher() {
 	runtime.LockOSThread()
 	syscall.CloseOnExec(LauncherFD)
-	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	c, err := newChildren()
 	if err != nil {
 		return
 	}
-	l := &children{null: null, pids: map[string]int{}}
 	for {
 		request, fds, ok := receive()
 		if !ok {
-			l.killEverything()
-			l.cgroups.end()
+			c.killEverything()
+			c.cgroups.end()
 			return
 		}
 		switch request.Op {
 		case "launch":
-			l.start(request.Args, fds)
+			c.start(newLaunch(request.Args, fds))
 		case "kill":
-			l.kill(request.Args[0])
+			c.kill(request.Args[0])
 		case "cgroups":
-			l.cgroups = cgroups{path: request.Args[0], fd: fds[0]}
+			c.cgroups = cgroups{path: request.Args[0], fd: fds[0]}
 			fds = nil // it is kept open
 		}
 		for _, fd := range fds {
@@ -74,131 +76,131 @@ func launcher() {
 	}
 }
 
-// children are the processes that run.
-type children struct {
-	null    int     // a descriptor of /dev/null
-	cgroups cgroups // of the launcher's own thread
+// launch is what the service asks for.
+type launch struct {
+	id                     string
+	cloneFlags             uintptr
+	uid, gid               int    // inside
+	outsideUID, outsideGID int    // negative without a user namespace
+	cgroup                 string // what is wanted of one
 
-	mu   sync.Mutex
-	pids map[string]int // by the id of the request; guarded by mu
+	cgroupFD, program, status, output, extra int // -1 is none
+
+	mapped [2]int // a pipe: a byte when the user namespace has its ids
 }
 
-// stageCapabilities are those that set up a sandbox. They are only good in the
-// stage's own user namespace; without this they would not survive its exec.
-var stageCapabilities = []uintptr{
-	6,  // CAP_SETGID
-	7,  // CAP_SETUID
-	12, // CAP_NET_ADMIN
-	21, // CAP_SYS_ADMIN
-}
-
-// start forks one stage. Its set-up is the stage's business; what fails here is
-// that the kernel gives no process or no namespace.
-func (c *children) start(a []string, fds []int) {
-	var cgroupFD int
-	if a[6] != NoCgroup {
-		cgroupFD, fds = fds[0], fds[1:]
+func newLaunch(a []string, fds []int) launch {
+	l := launch{id: a[0], cloneFlags: uintptr(atoi(a[1])), uid: atoi(a[2]), outsideUID: atoi(a[3]), gid: atoi(a[4]), outsideGID: atoi(a[5]),
+		cgroup: a[6], cgroupFD: -1, extra: -1}
+	if l.cgroup != NoCgroup {
+		l.cgroupFD, fds = fds[0], fds[1:]
 	}
-	files := []uintptr{uintptr(c.null), uintptr(fds[0]), uintptr(fds[0])}
-	for _, fd := range fds[1:] {
-		files = append(files, uintptr(fd))
+	l.program, l.status, l.output = fds[0], fds[1], fds[2]
+	if len(fds) > 3 {
+		l.extra = fds[3]
 	}
-	attr := &syscall.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: &syscall.SysProcAttr{
-		Setsid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: uintptr(atoi(a[1])),
-	}}
-	if outside := atoi(a[3]); outside >= 0 {
-		attr.Sys.Cloneflags |= syscall.CLONE_NEWUSER
-		attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: atoi(a[2]), HostID: outside, Size: 1}}
-		attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: atoi(a[4]), HostID: atoi(a[5]), Size: 1}}
-		attr.Sys.GidMappingsEnableSetgroups = syscall.Geteuid() == 0
-		attr.Sys.AmbientCaps = stageCapabilities
-	}
-	pid, cgroup, err := fork(attr, a[6], cgroupFD)
-	if err != nil {
-		answer("failed", a[0], failureText(forkStep(cgroup), err))
-		return
-	}
-	c.mu.Lock()
-	c.pids[a[0]] = pid
-	c.mu.Unlock()
-	answer("started", a[0], Itoa(pid), cgroup)
-	go c.wait(a[0], pid)
-}
-
-// fork makes a stage and says whether that is in the cgroup. The kernel may not
-// give it there: before Linux 5.7 it cannot, and filters of containers may not let
-// it. Where the cgroup is only wanted, it is made without.
-func fork(attr *syscall.ProcAttr, wanted string, cgroupFD int) (pid int, cgroup string, err error) {
-	if wanted != NoCgroup {
-		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, cgroupFD
-		if pid, err = forkExec(attr); err == nil || wanted == CgroupNeeded {
-			return pid, wanted, err
-		}
-		attr.Sys.UseCgroupFD = false
-	}
-	pid, err = forkExec(attr)
-	return pid, NoCgroup, err
-}
-
-func forkExec(attr *syscall.ProcAttr) (int, error) {
-	return syscall.ForkExec("/proc/self/exe", []string{StageName}, attr)
+	return l
 }
 
 // ForkInCgroup begins the text of a failure whose reason may be the cgroup.
 const ForkInCgroup = "fork in a cgroup"
 
-func forkStep(cgroup string) string {
-	if cgroup == NoCgroup {
-		return "fork"
+// start makes one stage. Its set-up is the stage's business; what fails here is,
+// more than all else, that the kernel gives no process or no namespace.
+func (c *children) start(l launch) {
+	s := &c.stage
+	s.reset()
+	if err := s.read(l.program); err != nil {
+		failed(l, "read program", err)
+		return
 	}
-	return ForkInCgroup
-}
-
-// wait reports a child's end. The process is reaped under the lock, so that a
-// kill never meets a number that has been given to somebody else.
-func (c *children) wait(id string, pid int) {
-	awaitExit(pid)
-	var status syscall.WaitStatus
-	var usage syscall.Rusage
-	c.mu.Lock()
-	syscall.Kill(-pid, syscall.SIGKILL) // what is left of its group would hold its output open
-	_, err := syscall.Wait4(pid, &status, 0, &usage)
-	for err == syscall.EINTR {
-		_, err = syscall.Wait4(pid, &status, 0, &usage)
+	if l.outsideUID >= 0 {
+		if err := syscall.Pipe2(l.mapped[:], syscall.O_CLOEXEC); err != nil {
+			failed(l, "pipe", err)
+			return
+		}
+		defer syscall.Close(l.mapped[0])
+		defer syscall.Close(l.mapped[1])
 	}
-	delete(c.pids, id)
-	c.mu.Unlock()
-	answer("exited", id, Itoa(int(status)), Itoa(microseconds(usage.Utime)), Itoa(microseconds(usage.Stime)), Itoa(int(usage.Maxrss)))
-}
-
-func microseconds(t syscall.Timeval) int { return int(t.Sec)*1e6 + int(t.Usec) }
-
-// kill ends a child with its process group. Where it is the first process of a
-// pid namespace, all others in there end with it.
-func (c *children) kill(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if pid := c.pids[id]; pid > 0 {
-		killGroup(pid)
+	c.prepare(s, l)
+	if err := s.compile(); err != nil {
+		failed(l, Describe(s.current), err)
+		return
 	}
+	c.forkStage(l, s)
 }
 
-// killGroup: either call fails only where there is nothing left to kill.
-func killGroup(pid int) {
-	syscall.Kill(-pid, syscall.SIGKILL)
-	syscall.Kill(pid, syscall.SIGKILL)
-}
-
-func (c *children) killEverything() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, pid := range c.pids {
-		killGroup(pid)
+func (c *children) forkStage(l launch, s *stage) {
+	cgroup := l.cgroup
+	err := c.spawn(l, s, cgroup, l.cgroupFD)
+	// The kernel may not give it there: before Linux 5.7 it cannot, and filters of
+	// containers may not let it. Where the cgroup is only wanted, it is made without.
+	if err != nil && cgroup == CgroupWanted {
+		cgroup = NoCgroup
+		err = c.spawn(l, s, cgroup, -1)
+	}
+	switch {
+	case err == nil:
+	case cgroup == NoCgroup:
+		failed(l, "fork", err)
+	default:
+		failed(l, ForkInCgroup, err)
 	}
 }
+
+func failed(l launch, what string, err error) {
+	number := 0
+	if e, ok := err.(syscall.Errno); ok {
+		number = int(e)
+	}
+	answer("failed", l.id, Itoa(number), what)
+}
+
+// prepare adds what is the same for each stage, before its program.
+func (c *children) prepare(s *stage, l launch) {
+	if l.outsideUID >= 0 {
+		s.awaitMapping(l.mapped)
+	}
+	s.add(syscall.SYS_SETSID)
+	s.dieWithParent()
+	s.add(syscall.SYS_CHDIR, s.text("/"))
+	for to, from := range []int{c.null, l.output, l.output, l.extra} {
+		if from >= 0 {
+			s.add(syscall.SYS_DUP3, uintptr(from), uintptr(to), 0)
+		}
+	}
+	if c.files != nil {
+		s.limit(syscall.RLIMIT_NOFILE, c.files)
+	}
+}
+
+// read reads the program from a file.
+func (s *stage) read(fd int) error {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if int(st.Size) > cap(s.program) {
+		s.program = make([]byte, st.Size)
+	}
+	s.program = s.program[:st.Size]
+	for at := 0; at < len(s.program); {
+		n, err := syscall.Pread(fd, s.program[at:], int64(at))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return syscall.EIO
+		}
+		at += n
+	}
+	return nil
+}
+
+// packet is the request that is being received.
+var packet [MaxPacket]byte
 
 func receive() (s Step, fds []int, ok bool) {
-	var packet [MaxPacket]byte
 	control := make([]byte, syscall.CmsgSpace(maxFDs*4))
 	for {
 		n, cn, _, _, err := syscall.Recvmsg(LauncherFD, packet[:], control, syscall.MSG_CMSG_CLOEXEC)
@@ -215,16 +217,17 @@ func receive() (s Step, fds []int, ok bool) {
 		if err != nil {
 			return Step{}, nil, false
 		}
-		s, _ = decode(packet[:n])
-		return s, fds, true
+		return Decode(packet[:n]), fds, true
 	}
 }
 
 func answer(op string, args ...string) {
-	packet := Encode([]Step{{op, args}})
-	if len(packet) > MaxPacket {
-		packet = Encode([]Step{{op, []string{args[0], args[1][:MaxPacket/2]}}})
+	said := Encode([]Step{{op, args}})
+	if len(said) > MaxPacket { // only a text is as long
+		last := len(args) - 1
+		args[last] = args[last][:MaxPacket/2]
+		said = Encode([]Step{{op, args}})
 	}
 	// A service that does not listen any more is about to close the socket.
-	syscall.Sendmsg(LauncherFD, packet, nil, nil, 0)
+	syscall.Sendmsg(LauncherFD, said, nil, nil, 0)
 }
