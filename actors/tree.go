@@ -8,6 +8,7 @@ import (
 	"troupe/actors/machines"
 	"troupe/actors/ports"
 	"troupe/actors/ports/caches"
+	"troupe/actors/ports/remote"
 	"troupe/actors/ports/sessions"
 	"troupe/messages"
 )
@@ -52,15 +53,17 @@ func Start(s Settings) *Tree {
 	clock := ports.NewClock(rt)
 	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
 	users := ports.NewUsers(rt, s.Services)
-	builds := ports.NewBuilds(rt, s.Services)
+	elsewhere := remote.New(rt, s.Services)
+	builds := ports.NewBuilds(rt, s.Services, elsewhere)
 	t.subs = caches.NewSubstituters(s.Services, s.UserAgent, s.Memory)
 	fetches := caches.New(rt, s.Services, t.subs)
 	space := ports.NewSpace(s.Services)
-	t.closers = []func(){space.Close, clock.Close, fetches.Close, t.subs.Close, locks.Close, builds.Close, users.Close}
+	t.closers = []func(){space.Close, clock.Close, fetches.Close, t.subs.Close, locks.Close, elsewhere.Close, builds.Close, users.Close}
 	rt.SpawnPort(messages.Clock, clock.Handle)
 	rt.SpawnPort(messages.Locks, locks.Handle)
 	rt.SpawnPort(messages.Database, ports.NewDatabase(rt, s.Services).Handle)
 	rt.SpawnPort(messages.Builds, builds.Handle)
+	rt.SpawnPort(messages.Hooks, elsewhere.Handle)
 	rt.SpawnPort(messages.Caches, fetches.Handle)
 	rt.SpawnPort(messages.Process, ports.NewProcess(rt, s.Services, builds).Handle)
 	rt.SpawnPort(messages.Users, users.Handle)

@@ -22,6 +22,10 @@ type PrepareBuild struct {
 	Replace []storepath.Path `json:",omitempty"`
 	// Settings are the client's own; see [Terms].
 	Settings string `json:",omitempty"`
+	// Place is where it is built. Elsewhere it takes no user, and Limits are for
+	// whoever builds it.
+	Place  Place  `json:",omitzero"`
+	Limits Limits `json:",omitzero"`
 }
 
 // InspectPaths asks the builds port whether what lies at valid paths, and at all
@@ -57,6 +61,8 @@ type BuildPrepared struct {
 type BuildNotPrepared struct {
 	Status Status
 	Reason string
+	// Lost says that it is the machine's fault, or the way to it.
+	Lost bool `json:",omitempty"`
 }
 
 // FinishBuild asks the builds port to take the outputs of a builder that
@@ -91,7 +97,7 @@ type DiscardBuild struct {
 type BuildDiscarded struct{ Kept string }
 
 // EndHooks asks the builds port to end the hooks of a build that nobody wants any
-// more. From goal; no answer.
+// more, and the connecting to a machine. From goal; no answer.
 type EndHooks struct{ Build Address }
 
 // Exit is the end of a builder process and what it used.

@@ -41,7 +41,8 @@ type EOF struct{}
 type BuilderExited struct {
 	Cause    ExitCause
 	Exit     Exit
-	Error    string   `json:",omitempty"` // with [NotStarted] and [NotExecutable]
+	Error    string   `json:",omitempty"` // with [NotStarted], [NotExecutable], [FailedElsewhere] and [MachineLost]
+	Status   Status   `json:",omitempty"` // with [FailedElsewhere]
 	LastLog  []string `json:",omitempty"` // last lines of the log, for the error message
 	LogBytes int64
 }
@@ -50,17 +51,20 @@ type BuilderExited struct {
 type ExitCause uint8
 
 const (
-	Exited         ExitCause = iota
-	NotStarted               // its sandbox could not be made
-	NotExecutable            // it could not be executed
-	SilentTooLong            // killed: no output for [Limits].Silence
-	RanTooLong               // killed: [Limits].Total passed
-	LogTooLong               // killed: [Limits].LogBytes passed
-	KilledOnDemand           // killed by [KillChild]
+	Exited          ExitCause = iota
+	NotStarted                // its sandbox could not be made
+	NotExecutable             // it could not be executed
+	SilentTooLong             // killed: no output for [Limits].Silence
+	RanTooLong                // killed: [Limits].Total passed
+	LogTooLong                // killed: [Limits].LogBytes passed
+	KilledOnDemand            // killed by [KillChild]
+	FailedElsewhere           // on another machine: [BuilderExited].Error says how
+	MachineLost               // what has happened there is not known
 )
 
 func (c ExitCause) String() string {
-	return [...]string{"exited", "not-started", "not-executable", "silent-too-long", "ran-too-long", "log-too-long", "killed-on-demand"}[c]
+	return [...]string{"exited", "not-started", "not-executable", "silent-too-long", "ran-too-long", "log-too-long", "killed-on-demand",
+		"failed-elsewhere", "machine-lost"}[c]
 }
 
 // Launch asks the process port to start the prepared build; answered by
@@ -89,6 +93,10 @@ type ProcessFailed struct {
 type ProcessExited struct {
 	Exit    Exit
 	LastLog []string
+	// Cause and what follows are of builds elsewhere; [Exited] of all others.
+	Cause  ExitCause `json:",omitempty"`
+	Status Status    `json:",omitempty"`
+	Error  string    `json:",omitempty"`
 }
 
 // KillProcess asks the process port to kill a build's processes, all of them.

@@ -46,6 +46,7 @@ const (
 	Progress Address = "port/progress"
 	Clients  Address = "port/clients"
 	Sessions Address = "port/sessions"
+	Hooks    Address = "port/hooks"
 )
 
 // IsPort reports whether the actor does I/O rather than decide.

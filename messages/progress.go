@@ -10,6 +10,8 @@ type GoalChanged struct {
 	State string
 	Wait  Wait   `json:",omitzero"` // why it does not go on; zero when it does
 	Log   string `json:",omitempty"`
+	// Machine is where it is built, if not here.
+	Machine string `json:",omitempty"`
 }
 
 // GoalWanted tells observers that a goal is needed for requests that did not
@@ -94,9 +96,10 @@ const (
 	FreeUser
 	Substituter // that is asked
 	SubstitutionSlot
+	AnyMachine // that can build it
 )
 
-var waitNames = [...]string{"nothing", "inputs", "build slot", "path lock", "build user", "substituter", "substitution slot"}
+var waitNames = [...]string{"nothing", "inputs", "build slot", "path lock", "build user", "substituter", "substitution slot", "machine"}
 
 func (w WaitFor) String() string { return waitNames[w] }
 

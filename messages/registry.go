@@ -6,7 +6,8 @@ import "reflect"
 var all = []Message{
 	&RealiseTargets{}, &CancelRequest{}, &ForgetClient{}, &TargetsRealised{}, &AwaitRest{}, &AtRest{},
 	&Realise{}, &WidenGoal{}, &AwaitGoals{}, &DropWaitees{}, &WaiteeDone{}, &GoalFinished{}, &CancelGoal{}, &ActorFailed{}, &CleanUpGoal{},
-	&RankGoal{}, &ForgetGoal{}, &AcquireSlot{}, &SlotFree{}, &SlotRefused{}, &ReleaseSlot{},
+	&RankGoal{}, &ForgetGoal{}, &AcquireSlot{}, &SlotFree{}, &SlotAwaited{}, &SlotRefused{}, &ReleaseSlot{},
+	&MachineAnswered{}, &AskHook{}, &HookReplied{}, &DropHook{},
 	&AcquireBuildUser{}, &BuildUserGranted{}, &BuildUserRefused{}, &ReleaseBuildUser{},
 	&ClaimUser{}, &UserClaimed{}, &UserTaken{}, &UserFailed{}, &CleanUser{}, &UserCleaned{},
 	&LockPaths{}, &LocksHeld{}, &LocksBusy{}, &LocksFailed{}, &UnlockPaths{},

@@ -12,6 +12,8 @@ import (
 type ReadDerivation struct {
 	From Address
 	Drv  storepath.Path
+	// Settings are the client's own; see [Terms].
+	Settings string `json:",omitempty"`
 }
 
 // DerivationRead is a derivation as far as decisions depend on it.
@@ -55,6 +57,8 @@ type Recipe struct {
 	Nests bool `json:",omitempty"`
 	// Locks are what is locked in the place of outputs without paths.
 	Locks []storepath.Path `json:",omitempty"`
+	// Elsewhere is where else it can be built.
+	Elsewhere Elsewhere `json:",omitzero"`
 }
 
 // DynamicInput are outputs of a derivation that is itself an output: of Drv its

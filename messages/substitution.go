@@ -70,7 +70,8 @@ type RealisationsFound struct {
 type FetchPath struct {
 	From   Address
 	Path   storepath.Path
-	Repair bool `json:",omitempty"` // put it in the place of what is valid
+	Limits Limits `json:",omitzero"`  // of a program that fetches
+	Repair bool   `json:",omitempty"` // put it in the place of what is valid
 }
 
 // PathFetched says that the path is valid.

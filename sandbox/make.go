@@ -151,17 +151,20 @@ const (
 	uname26        = 0x0020000
 )
 
+// Fits reports whether this machine is what a derivation needs.
+func Fits(p Policy, platform string, features []string) bool {
+	return p.knows(platform) && !slices.ContainsFunc(features, func(f string) bool { return !slices.Contains(p.Features, f) })
+}
+
+func (p Policy) knows(platform string) bool {
+	return platform == p.System || platform == "builtin" || slices.Contains(p.ExtraPlatforms, platform)
+}
+
 // checkPlatform compares what is needed with what this is.
 func checkPlatform(r Request) (personality int, err error) {
 	p, d := r.Policy, r.Derivation
-	var missing []string
-	for _, f := range r.Options.RequiredSystemFeatures {
-		if !slices.Contains(p.Features, f) {
-			missing = append(missing, f)
-		}
-	}
-	known := d.Platform == p.System || d.Platform == "builtin" || slices.Contains(p.ExtraPlatforms, d.Platform)
-	if !known || len(missing) > 0 {
+	known := p.knows(d.Platform)
+	if !Fits(p, d.Platform, r.Options.RequiredSystemFeatures) {
 		text := fmt.Sprintf("Cannot build '%s'.\nReason: ", r.StoreDir.Join(r.Path))
 		if !known {
 			text += fmt.Sprintf("platform mismatch\nRequired system: '%s'", d.Platform)

@@ -2,6 +2,7 @@
 package child
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -148,7 +149,8 @@ func (c *Child) kill(why messages.ExitCause) []host.Effect {
 func (c *Child) onExited(m *messages.ProcessExited) []host.Effect {
 	c.expect(m, running, closed, killing)
 	c.become(done)
-	return c.report(&messages.BuilderExited{Cause: c.cause, Exit: m.Exit, LastLog: m.LastLog, LogBytes: c.log})
+	return c.report(&messages.BuilderExited{Cause: cmp.Or(c.cause, m.Cause), Exit: m.Exit, Error: m.Error, Status: m.Status,
+		LastLog: m.LastLog, LogBytes: c.log})
 }
 
 func (c *Child) report(m *messages.BuilderExited) []host.Effect {

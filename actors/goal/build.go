@@ -31,17 +31,20 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
 	case *messages.SlotFree:
 		g.expect(m, slotAgain)
+		g.place = m.Place
 		return append(g.enter(recheck), g.query(g.outputPaths()))
-	case *messages.SlotRefused: // there was one only for somebody who is gone
+	case *messages.SlotAwaited:
 		g.expect(m, slotAgain)
-		return g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Reason)})
+		return g.onAwaited(m)
+	case *messages.SlotRefused:
+		g.expect(m, slotAgain)
+		return g.onRefused(m)
 	case *messages.PathsQueried:
 		g.expect(m, recheck)
 		return g.onRechecked(m)
 	case *messages.BuildUserGranted:
 		g.expect(m, wantUser)
-		return append(g.enter(preparing), host.Send{To: messages.Builds, Msg: &messages.PrepareBuild{
-			Build: g.self, Drv: g.target.Path, Mode: g.target.Mode, Inputs: g.inputs, Replace: g.wrong, User: m.User, Settings: g.terms.Settings}})
+		return g.prepare(messages.PrepareBuild{User: m.User})
 	case *messages.BuildUserRefused:
 		g.expect(m, wantUser)
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
@@ -50,7 +53,13 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 		return g.onPrepared(m)
 	case *messages.BuildNotPrepared:
 		g.expect(m, preparing)
+		if m.Lost {
+			return g.onLost(m.Reason)
+		}
 		return g.discard(messages.Result{Status: m.Status, Error: m.Reason})
+	case *messages.BuildDiscarded:
+		g.expect(m, retrying)
+		return g.retry()
 	}
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
 }
@@ -63,21 +72,37 @@ func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
 	if end, ended := g.ended(m.Failed); ended {
 		return g.report(end, m.Provisional)
 	}
+	if !g.place.Here() {
+		return g.prepare(messages.PrepareBuild{Place: g.place, Limits: g.terms.Limits})
+	}
 	return append(g.enter(wantUser), host.Send{To: messages.BuildUsers, Msg: &messages.AcquireBuildUser{Goal: g.self, Nests: g.recipe.Nests}})
+}
+
+// prepare asks for all that the build needs where it is made.
+func (g *Derivation) prepare(m messages.PrepareBuild) []host.Effect {
+	m.Build, m.Drv, m.Mode, m.Inputs, m.Replace, m.Settings = g.self, g.target.Path, g.target.Mode, g.inputs, g.wrong, g.terms.Settings
+	return append(g.enter(preparing), host.Send{To: messages.Builds, Msg: &m})
 }
 
 func (g *Derivation) onPrepared(m *messages.BuildPrepared) []host.Effect {
 	if g.cancelled {
 		return g.discard(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
 	}
-	g.log, g.inputs, g.dirty = m.Log, nil, !m.Contained
+	g.log = m.Log
+	limits := g.terms.Limits
 	var out []host.Effect
+	if g.place.Here() {
+		g.inputs, g.dirty = nil, !m.Contained
+	} else { // it may be tried again; and whoever builds it keeps the limits
+		limits = messages.Limits{}
+		out = g.answered()
+	}
 	for _, w := range m.Warnings {
-		out = append(out, host.Send{To: messages.Progress, Msg: &messages.GoalWarned{Goal: g.self, Text: w}})
+		out = append(out, g.warn(w)...)
 	}
 	return append(append(out, g.enter(building)...),
 		host.Spawn{Actor: g.child(), Kind: KindChild},
-		host.Send{To: g.child(), Msg: &messages.StartChild{Goal: g.self, Build: g.self, Limits: g.terms.Limits}})
+		host.Send{To: g.child(), Msg: &messages.StartChild{Goal: g.self, Build: g.self, Limits: limits}})
 }
 
 // stepBuild handles the states from building to the end.
@@ -108,6 +133,9 @@ func (g *Derivation) stepBuild(m messages.Message) []host.Effect {
 func (g *Derivation) onExited(m *messages.BuilderExited) []host.Effect {
 	if g.cancelled {
 		return g.discard(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
+	}
+	if m.Cause == messages.MachineLost {
+		return g.onLost(m.Error)
 	}
 	if m.Cause == messages.Exited && m.Exit.Signal == 0 && m.Exit.Code == 0 {
 		out := g.become(buildDone, messages.Result{Duration: m.Exit.Wall})

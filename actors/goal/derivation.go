@@ -43,6 +43,10 @@ type Derivation struct {
 	failures int                   // waitees that failed
 	flaws    messages.Flaw         // of the waitees that failed
 
+	place  messages.Place // of the slot
+	awaits string         // what else than a slot of this machine is awaited
+	losses []string       // how machines were lost that built this
+
 	result    messages.Result // once it is known
 	cancelled bool            // the end of the builder is awaited
 	dirty     bool            // the builder may leave processes behind
@@ -71,7 +75,8 @@ const (
 	slotAgain                // has the locks; a slot is awaited
 	recheck                  // has both; somebody may have built it meanwhile
 	wantUser                 // a build user is awaited
-	preparing                // directory, root and environment are being made
+	preparing                // directory, root and environment are being made, or a machine is being connected to
+	retrying                 // the machine was lost; what is left of the build is being deleted
 	building                 // the child runs
 	buildDone                // the outputs are being checked and moved
 	registering              // the outputs are becoming valid
@@ -82,7 +87,7 @@ const (
 var stateNames = [...]string{
 	"new", "init", "getDerivation", "loadDerivation", "haveDerivation", "inspecting", "repairClosure", "seekRealisations", "trySubstitutes", "outputsSubstituted",
 	"resolving", "resolved", "recording", "inputsRealised", "tryToBuild", "lockedElsewhere",
-	"slotAgain", "recheck", "wantUser", "preparing", "building", "buildDone", "registering", "discarding", "done",
+	"slotAgain", "recheck", "wantUser", "preparing", "retrying", "building", "buildDone", "registering", "discarding", "done",
 }
 
 func (s state) String() string { return stateNames[s] }
@@ -127,7 +132,10 @@ func (g *Derivation) Step(m messages.Message) []host.Effect {
 
 func (g *Derivation) onCancel() []host.Effect {
 	switch {
-	case g.state == preparing:
+	case g.state == preparing && !g.place.Here():
+		g.cancelled = true // a machine may take long to answer
+		return []host.Effect{host.Send{To: messages.Builds, Msg: &messages.EndHooks{Build: g.self}}}
+	case g.state == preparing, g.state == retrying:
 		g.cancelled = true
 		return nil
 	case g.state < building:
@@ -199,7 +207,7 @@ func (g *Derivation) become(next state, r messages.Result) []host.Effect {
 		}
 	}
 	return []host.Effect{host.Send{To: messages.Progress, Msg: &messages.GoalChanged{
-		Goal: g.self, Drv: g.target.Path, State: next.String(), Wait: g.wait(), Log: g.log}}}
+		Goal: g.self, Drv: g.target.Path, State: next.String(), Wait: g.wait(), Log: g.log, Machine: g.machine()}}}
 }
 
 // enter is become where there is no result yet.
@@ -215,6 +223,9 @@ func (g *Derivation) wait() messages.Wait {
 	case getDerivation, repairClosure, trySubstitutes, outputsSubstituted:
 		return messages.Wait{For: messages.Inputs, Detail: fmt.Sprintf("%d left", g.waitees)}
 	case inputsRealised, slotAgain:
+		if g.awaits != "" {
+			return messages.Wait{For: messages.AnyMachine, Detail: g.awaits}
+		}
 		return messages.Wait{For: messages.BuildSlot}
 	case lockedElsewhere:
 		return messages.Wait{For: messages.PathLock}

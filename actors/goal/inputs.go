@@ -56,11 +56,15 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 		return g.onRecorded(m)
 	case *messages.SlotFree:
 		g.expect(m, inputsRealised)
+		g.place = m.Place
 		return append(g.enter(tryToBuild),
 			host.Send{To: messages.PathLocks, Msg: &messages.LockPaths{Goal: g.self, Paths: g.locks()}})
+	case *messages.SlotAwaited:
+		g.expect(m, inputsRealised)
+		return g.onAwaited(m)
 	case *messages.SlotRefused:
 		g.expect(m, inputsRealised)
-		return g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Reason)})
+		return g.onRefused(m)
 	}
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
 }
@@ -229,12 +233,6 @@ func (g *Derivation) inputsFailed() messages.Result {
 		what = fmt.Sprintf("%d dependencies failed", g.failures)
 	}
 	return messages.Result{Status: messages.DependencyFailed, Flaw: g.flaws, Error: g.cannotBuild(what)}
-}
-
-// wantSlot asks for a slot and waits for it in the state given.
-func (g *Derivation) wantSlot(in state) []host.Effect {
-	return append(g.enter(in), host.Send{To: messages.Slots, Msg: &messages.AcquireSlot{
-		Goal: g.self, Expected: g.recipe.Expected, PreferLocal: g.recipe.PreferLocal}})
 }
 
 // known are the outputs that have a path before they are built.

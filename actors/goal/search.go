@@ -170,7 +170,7 @@ func (g *Substitution) stepTry(m messages.Message) []host.Effect {
 			return g.report(messages.Result{Status: messages.AlreadyValid}, m.Provisional)
 		}
 		return append(g.enter(fetching), host.Send{To: messages.Caches, Msg: &messages.FetchPath{
-			From: g.self, Path: g.target.Path, Repair: g.target.Mode == messages.Repair}})
+			From: g.self, Path: g.target.Path, Limits: g.terms.Limits, Repair: g.target.Mode == messages.Repair}})
 	}
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
 }

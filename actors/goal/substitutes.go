@@ -28,7 +28,7 @@ func (g *Derivation) onObtained(m *messages.WaiteeDone) []host.Effect {
 }
 
 func (g *Derivation) read() host.Effect {
-	return host.Send{To: messages.Database, Msg: &messages.ReadDerivation{From: g.self, Drv: g.target.Path}}
+	return host.Send{To: messages.Database, Msg: &messages.ReadDerivation{From: g.self, Drv: g.target.Path, Settings: g.terms.Settings}}
 }
 
 // maySubstitute reports whether outputs may be fetched.

@@ -66,6 +66,7 @@ recording                      RealisationsRecorded  inputsRealised      slots: 
 recording                      RealisationsRecorded  done                worker: GoalFinished (they could not be noted)
 outputsSubstituted             WaiteeDone            done                worker: DropWaitees, GoalFinished (it failed)
 inputsRealised                 SlotFree              tryToBuild          path-locks: LockPaths
+inputsRealised                 SlotAwaited           inputsRealised      (it may be built elsewhere)
 inputsRealised                 SlotRefused           done                worker: GoalFinished
 tryToBuild                     LocksBusy             lockedElsewhere     slots: ReleaseSlot
 tryToBuild                     LocksHeld             recheck             database: QueryPaths (outputs)
@@ -74,25 +75,31 @@ lockedElsewhere                LocksBusy             lockedElsewhere     (of ano
 lockedElsewhere                LocksHeld             slotAgain           slots: AcquireSlot
 lockedElsewhere                LocksFailed           done                worker: GoalFinished
 slotAgain                      SlotFree              recheck             database: QueryPaths (outputs)
+slotAgain                      SlotAwaited           slotAgain
 slotAgain                      SlotRefused           done                everything is given back
 haveDerivation                 PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)
 recheck                        PathsQueried          done                everything is given back (somebody built it)
 recheck                        PathsQueried          registering         store: RegisterPaths (it is valid, and not on disk yet)
 recheck                        PathsQueried          wantUser            build-users: AcquireBuildUser
+recheck                        PathsQueried          preparing           builds: PrepareBuild (on another machine)
 wantUser                       BuildUserGranted      preparing           builds: PrepareBuild
 wantUser                       BuildUserRefused      done                everything is given back
 preparing                      BuildPrepared         building            spawn child: StartChild
 preparing                      BuildNotPrepared      discarding          builds: DiscardBuild
+preparing                      BuildNotPrepared      retrying            slots: ReleaseSlot, builds: DiscardBuild (the machine is lost)
+retrying                       BuildDiscarded        slotAgain           slots: AcquireSlot
+retrying                       BuildDiscarded        done                everything is given back (cancelled, or too many were lost)
 building                       ChildOutput           building            progress: GoalLine
 building                       BuilderExited         buildDone           stop child, builds: FinishBuild (it succeeded)
 building                       BuilderExited         discarding          stop child, builds: DiscardBuild (it did not)
+building                       BuilderExited         retrying            stop child, slots: ReleaseSlot, builds: DiscardBuild (the machine is lost)
 building                       ActorFailed           discarding          builds: DiscardBuild (the child panicked)
 buildDone                      BuildFinished         registering         store: RegisterPaths
 buildDone                      BuildRejected         discarding          builds: DiscardBuild
 registering                    PathsRegistered       discarding          builds: DiscardBuild
 discarding                     BuildDiscarded        done                everything is given back, worker: GoalFinished
 init…wantUser                  CancelGoal            done                everything is given back
-preparing                      CancelGoal            preparing           (its end is awaited, and then discarded)
+preparing,retrying             CancelGoal            same                (its end is awaited, and then discarded)
 building                       CancelGoal            building            child: KillChild
 buildDone                      CancelGoal            buildDone           builds: EndHooks (what is nearly done is finished)
 registering…done               CancelGoal            same                (the same)
@@ -110,6 +117,7 @@ done                           LocksBusy             done
 done                           LocksFailed           done
 done                           BuildUserGranted      done
 done                           BuildUserRefused      done
+done                           SlotAwaited           done
 done                           SlotRefused           done
 done                           DerivationResolved    done
 done                           RealisationsRecorded  done

@@ -32,6 +32,13 @@ func (g *Derivation) builderFailed(m *messages.BuilderExited) messages.Result {
 	switch m.Cause {
 	case messages.NotStarted:
 		return messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Error)}
+	case messages.FailedElsewhere:
+		if m.Error != "" { // which has the last lines that were seen there
+			return messages.Result{Status: m.Status, Error: m.Error, Duration: m.Exit.Wall}
+		}
+		if status, reason = m.Status, exitReason(m.Exit); status == messages.TimedOut {
+			reason = fmt.Sprintf("timed out on '%s'", g.place.Name())
+		}
 	case messages.NotExecutable:
 		reason = m.Error
 	case messages.SilentTooLong:

@@ -22,17 +22,20 @@ import (
 
 // Builds makes what a builder needs, and takes what it made.
 type Builds struct {
-	out     Outbox
-	s       Services
-	prepare lanes
-	finish  lanes
-	rubbish rubbish
+	out       Outbox
+	s         Services
+	elsewhere Elsewhere
+	prepare   lanes
+	finish    lanes
+	rubbish   rubbish
 
 	nests ServeNest // nil where no builder may ask for anything
 
 	mu     sync.Mutex // guards what follows
 	builds map[messages.Address]*build
 	roots  map[string]string // directories of [sandbox.Spec.Root], by its text
+	boxes  []*box            // that are ready for a build
+	closed bool              // no more boxes are kept
 }
 
 // Preparing is short and mostly waits for the disk; finishing hashes outputs.
@@ -73,16 +76,19 @@ type build struct {
 
 	dir      string       // of the build, under a directory that only the service can enter
 	places   linux.Places // of the sandbox; empty without one
+	box      *box         // nil without one
 	spec     sandbox.Spec
 	log      *buildlog.Log
 	logEnded <-chan struct{} // closed when it is compressed; nil before its end has begun
 	start    time.Time
 	exit     messages.Exit
+
+	engagement Engagement // of a build elsewhere, which has no places; nil for one here
 }
 
 // NewBuilds makes the builds port.
-func NewBuilds(out Outbox, s Services) *Builds {
-	return &Builds{out: out, s: s, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce), rubbish: newRubbish(),
+func NewBuilds(out Outbox, s Services, e Elsewhere) *Builds {
+	return &Builds{out: out, s: s, elsewhere: e, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce), rubbish: newRubbish(),
 		builds: map[messages.Address]*build{}, roots: map[string]string{}}
 }
 
@@ -95,6 +101,10 @@ func (p *Builds) Handle(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.PrepareBuild:
 		b := p.add(m)
+		if !m.Place.Here() { // as many as there are slots: a machine may be slow to answer
+			go func() { p.out.Send(m.Build, p.engage(b, m)) }()
+			return
+		}
 		p.prepare.run(func() { p.out.Send(m.Build, p.onPrepare(b, m)) })
 	case *messages.FinishBuild:
 		p.finish.run(func() { p.out.Send(m.Build, p.onFinish(m)) })
@@ -205,9 +215,16 @@ func (p *Builds) removeScratch(b *build) {
 
 // Close removes what is left of builds, and the roots that they have shared.
 func (p *Builds) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	p.rubbish.pending.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, x := range p.boxes {
+		p.removeBox(x)
+	}
+	p.boxes = nil
 	for text, dir := range p.roots {
 		_, err := localstore.Remove(dir)
 		p.warn(err, "remove sandbox's root")

@@ -39,7 +39,7 @@ func NewDatabase(out Outbox, s Services) *Database {
 func (d *Database) Handle(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.ReadDerivation:
-		d.reads.run(func() { d.out.Send(m.From, d.readDerivation(m.Drv)) })
+		d.reads.run(func() { d.out.Send(m.From, d.readDerivation(m.Drv, m.Settings)) })
 	case *messages.QueryPaths:
 		done := d.leases.begin(m.From)
 		d.reads.run(func() {
@@ -75,7 +75,7 @@ func (d *Database) Handle(m messages.Message) {
 	}
 }
 
-func (d *Database) readDerivation(p storepath.Path) messages.Message {
+func (d *Database) readDerivation(p storepath.Path, settings string) messages.Message {
 	valid, err := d.s.DB.Valid(p)
 	if err != nil {
 		return &messages.DerivationUnreadable{Status: messages.MiscFailure, Reason: err.Error()}
@@ -87,7 +87,7 @@ func (d *Database) readDerivation(p storepath.Path) messages.Message {
 	if err != nil {
 		return &messages.DerivationUnreadable{Status: messages.InputRejected, Reason: err.Error()}
 	}
-	recipe, err := d.recipe(p, drv)
+	recipe, err := d.recipe(p, drv, settings)
 	if err != nil {
 		return &messages.DerivationUnreadable{Status: messages.InputRejected,
 			Reason: fmt.Sprintf("derivation '%s': %v", d.s.Layout.Dir.Join(p), err)}

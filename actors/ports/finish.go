@@ -40,7 +40,14 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 	}
 	b.busy.Lock()
 	defer b.busy.Unlock()
-	outputs, err := p.take(b)
+	var err error
+	if b.engagement != nil {
+		err = p.adopt(b)
+	}
+	var outputs []*made
+	if err == nil {
+		outputs, err = p.take(b)
+	}
 	if err == nil && b.mode == messages.Check {
 		err = p.compare(b, outputs)
 	} else if err == nil {

@@ -105,7 +105,7 @@ func TestTail(t *testing.T) {
 // A build may be discarded before it is its turn to be finished: its goal panicked.
 func TestFinishWhatIsGone(t *testing.T) {
 	out := make(outbox, 1)
-	b := NewBuilds(out, Services{})
+	b := NewBuilds(out, Services{}, nil)
 	b.Handle(&messages.FinishBuild{Build: "drv/gone"})
 	got := <-out
 	if m, ok := got.m.(*messages.BuildRejected); !ok || got.to != "drv/gone" || m.Status != messages.MiscFailure {

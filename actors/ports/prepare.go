@@ -25,23 +25,10 @@ import (
 // make prepares a build. What it made before it fails is removed when the build
 // is discarded.
 func (p *Builds) make(b *build, m *messages.PrepareBuild) (err error) {
-	if b.policy, err = p.s.PolicyOf(m.Settings); err != nil {
+	if err := p.read(b, m); err != nil {
 		return err
 	}
-	if b.drv, err = p.s.ReadDerivation(b.path); err != nil {
-		return err
-	}
-	dir := p.s.Layout.Dir
-	if b.options, err = b.drv.Options(dir); err != nil {
-		return inputError{err}
-	}
-	for in, err := range p.s.DB.Closure(m.Inputs...) {
-		if err != nil {
-			return fmt.Errorf("closure of the inputs of '%s': %w", dir.Join(b.path), err)
-		}
-		b.inputs = append(b.inputs, in)
-	}
-	boxed, err := sandbox.Wanted(b.policy.Sandbox, b.options, dir.Join(b.path))
+	boxed, err := sandbox.Wanted(b.policy.Sandbox, b.options, p.s.Layout.Dir.Join(b.path))
 	if err != nil {
 		return inputError{err}
 	}
@@ -58,6 +45,27 @@ func (p *Builds) make(b *build, m *messages.PrepareBuild) (err error) {
 		b.log, err = buildlog.Create(p.s.Layout.LogDir, b.path)
 	}
 	return err
+}
+
+// read reads what is to be built, and what it needs.
+func (p *Builds) read(b *build, m *messages.PrepareBuild) (err error) {
+	if b.policy, err = p.s.PolicyOf(m.Settings); err != nil {
+		return err
+	}
+	if b.drv, err = p.s.ReadDerivation(b.path); err != nil {
+		return err
+	}
+	dir := p.s.Layout.Dir
+	if b.options, err = b.drv.Options(dir); err != nil {
+		return inputError{err}
+	}
+	for in, err := range p.s.DB.Closure(m.Inputs...) {
+		if err != nil {
+			return fmt.Errorf("closure of the inputs of '%s': %w", dir.Join(b.path), err)
+		}
+		b.inputs = append(b.inputs, in)
+	}
+	return nil
 }
 
 // clearOutputs removes what lies at the outputs' places and is not valid: the
@@ -131,23 +139,24 @@ func (b *build) place(o derivation.Output) storepath.Path {
 }
 
 // makeDirs makes the build directory, in one that only the service can enter,
-// and the root of the sandbox.
+// and what else of a sandbox can be written to.
 func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
-	if b.dir, err = os.MkdirTemp(b.policy.BuildDir, "nix-build-"+b.path.Name()+"-"); err != nil {
-		return err
-	}
-	if !boxed { // the builder itself has to reach its directory
-		if err := p.open(b); err != nil {
+	if boxed {
+		if ready, err := p.takeBox(b); ready || err != nil {
 			return err
 		}
 	}
-	if err := os.Mkdir(b.hostBuild(), 0o700); err != nil {
+	if b.dir, err = os.MkdirTemp(b.policy.BuildDir, "nix-build-"+b.path.Name()+"-"); err != nil {
 		return err
 	}
 	if boxed {
 		return p.makeBoxDirs(b)
 	}
-	return nil
+	// The builder itself has to reach its directory.
+	if err := p.open(b); err != nil {
+		return err
+	}
+	return os.Mkdir(b.hostBuild(), 0o700)
 }
 
 // open lets a builder without a sandbox come to its build directory. Whoever knows

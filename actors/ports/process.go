@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"sync"
@@ -27,9 +28,12 @@ type Process struct {
 
 // running is a builder that was started and has not been seen to end.
 type running struct {
-	proc *linux.Process
+	proc killer
 	kill *time.Timer // nil before it is asked for
 }
+
+// killer is what a build runs as.
+type killer interface{ Kill() error }
 
 // killDelay is how long a builder has to end by itself. One whose output has
 // ended has mostly ended as well, and is about to be told of.
@@ -62,6 +66,10 @@ func (p *Process) run(m *messages.Launch) {
 		return
 	}
 	defer done()
+	if b.engagement != nil {
+		p.runElsewhere(m, b)
+		return
+	}
 	extra, err := p.builtinInput(b)
 	if err != nil {
 		p.out.Send(m.Child, &messages.ProcessFailed{Reason: err.Error()})
@@ -75,10 +83,7 @@ func (p *Process) run(m *messages.Launch) {
 		p.out.Send(m.Child, failedToStart(b, err))
 		return
 	}
-	p.mu.Lock()
-	p.running[m.Build] = &running{proc: proc}
-	p.mu.Unlock()
-	p.builds.warn(b.runner.started(proc), "kill builder")
+	p.start(m.Build, b, proc)
 	b.nest.begin(p.builds.nests)
 	p.out.Send(m.Child, &messages.ProcessStarted{PID: proc.PID, At: p.out.Now()})
 	tail := p.pump(m.Child, b, proc)
@@ -88,6 +93,14 @@ func (p *Process) run(m *messages.Launch) {
 	p.forget(m.Build)
 	b.exit = messages.Exit{Code: exit.Code, Signal: exit.Signal, Wall: exit.Wall, CPUUser: exit.User, CPUSystem: exit.System, PeakMemory: exit.PeakMemory}
 	p.out.Send(m.Child, &messages.ProcessExited{Exit: b.exit, LastLog: tail.lines()})
+}
+
+// start makes what runs known, so that it can be killed.
+func (p *Process) start(build messages.Address, b *build, proc killer) {
+	p.mu.Lock()
+	p.running[build] = &running{proc: proc}
+	p.mu.Unlock()
+	p.builds.warn(b.runner.started(proc), "kill builder")
 }
 
 // failedToStart tells a builder that cannot be executed, which is the
@@ -115,34 +128,18 @@ func errnoOf(err error) error {
 // pump moves the output into the log until nobody can write any more, says so,
 // and waits for the process.
 func (p *Process) pump(child messages.Address, b *build, proc *linux.Process) *tail {
-	t := newTail(b.policy.LogLines)
+	w := &logPump{p: p, b: b, child: child, tail: newTail(b.policy.LogLines)}
 	done := make(chan struct{})
 	go func() {
 		proc.Wait()
 		p.killLeftovers(b)
 		close(done)
 	}()
-	buf := make([]byte, 32<<10)
-	var size int64
-	for {
-		n, err := proc.Output.Read(buf)
-		if n > 0 {
-			t.add(buf[:n])
-			if b.log != nil {
-				_, werr := b.log.Write(buf[:n])
-				p.builds.warn(werr, "write build log")
-			}
-			p.out.Send(child, &messages.ChildOutput{From: size, To: size + int64(n), LastLine: t.last(), At: p.out.Now()})
-			size += int64(n)
-		}
-		if err != nil { // EIO: the other side is closed
-			break
-		}
-	}
+	io.Copy(w, proc.Output) // until EIO: the other side is closed
 	p.out.Send(child, &messages.EOF{})
 	<-done
 	p.builds.warn(proc.Output.Close(), "close builder's output")
-	return t
+	return w.tail
 }
 
 // killLeftovers kills what a builder without a pid namespace of its own has left

@@ -53,7 +53,11 @@ func (p *Builds) clean(b *build, failed bool) {
 	if b.log != nil && b.log.Size() == 0 {
 		<-b.logEnded // there is nothing else to read until then
 	}
-	p.removeDirs(b)
+	if b.engagement != nil {
+		p.warn(b.engagement.Close(), "end build elsewhere")
+		return // what is not valid is removed before the next try
+	}
+	p.removeDirs(b, failed)
 	if b.places.Store == "" && b.drv != nil {
 		p.removeRedirected(b)
 		if failed {
@@ -62,18 +66,30 @@ func (p *Builds) clean(b *build, failed bool) {
 	}
 }
 
-// removeDirs removes, in a while, the directories of a build. From now on nobody
-// but the service can enter them: the build's user is about to be another's.
-func (p *Builds) removeDirs(b *build) {
-	if b.dir != "" && b.places.Store == "" {
+// removeDirs removes, in a while, the directories of a build, or makes its box
+// ready for another. From now on nobody but the service can enter them: the
+// build's user is about to be another's.
+func (p *Builds) removeDirs(b *build, failed bool) {
+	switch {
+	case b.dir == "" && b.places.Store == "":
+	case b.places.Store == "":
 		p.warn(os.Chmod(b.dir, 0o700), "close build directory")
+		p.rubbish.later(func() { p.removeDir(b.dir) })
+	case !failed && b.recyclable():
+		p.rubbish.later(func() { p.recycle(b.box) })
+	default:
+		p.rubbish.later(func() { p.removeBox(&box{dir: b.dir, store: b.places.Store}) })
 	}
-	for _, dir := range []string{b.dir, b.places.Store} {
-		if dir != "" {
-			p.rubbish.later(func() {
-				_, err := localstore.Remove(dir)
-				p.warn(err, "remove directory of a build")
-			})
-		}
+}
+
+func (p *Builds) removeBox(x *box) {
+	p.removeDir(x.dir)
+	p.removeDir(x.store)
+}
+
+func (p *Builds) removeDir(dir string) {
+	if dir != "" {
+		_, err := localstore.Remove(dir)
+		p.warn(err, "remove directory of a build")
 	}
 }

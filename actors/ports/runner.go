@@ -12,7 +12,7 @@ import (
 type runner struct {
 	mu   sync.Mutex // guards what follows
 	over bool       // nothing is to run any more
-	proc *linux.Process
+	proc killer
 	gone chan struct{} // closed when the process and all its output are done with; nil if none was begun
 }
 
@@ -31,7 +31,7 @@ func (r *runner) begin() (done func(), err error) {
 }
 
 // started names the process that was announced.
-func (r *runner) started(p *linux.Process) error {
+func (r *runner) started(p killer) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.proc = p
@@ -41,11 +41,12 @@ func (r *runner) started(p *linux.Process) error {
 	return nil
 }
 
-// process is what was started, or nil.
+// process is what was started, if it is a process of this machine, or nil.
 func (r *runner) process() *linux.Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.proc
+	p, _ := r.proc.(*linux.Process)
+	return p
 }
 
 // end kills what runs and waits until it is dead. Nothing begins afterwards.

@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"crypto/rand"
 	"fmt"
 	"os"
 	"strings"
@@ -36,7 +37,11 @@ type Services struct {
 	// Given has derivations that are not in the store; nil is none.
 	Given  *Given
 	Hashes *Hashes
-	Log    zerolog.Logger
+	// Identity tells this service from all others; the tree makes it.
+	Identity string
+	// Lent are outputs that hooks may add; the tree makes it.
+	Lent *addition.Lent
+	Log  zerolog.Logger
 }
 
 // BuildPolicy is what the settings say about how builders run.
@@ -56,6 +61,7 @@ type BuildPolicy struct {
 	// Experimental are the features that are on.
 	Experimental Experimental
 	Caches       CachePolicy
+	Remote       RemotePolicy
 }
 
 // CachePolicy is what the settings say about substituters. Attempts, time-outs,
@@ -75,7 +81,7 @@ type CachePolicy struct {
 func (s Services) Shared() Services {
 	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}
 	s.Hashes = NewHashes(s.Layout, s.DB)
-	s.Given = &Given{}
+	s.Given, s.Lent, s.Identity = &Given{}, &addition.Lent{}, rand.Text()
 	return s
 }
 
@@ -101,7 +107,7 @@ func (s Services) ReadDerivation(p storepath.Path) (*derivation.Derivation, erro
 
 // recipe is what a goal must know of a derivation; it refuses what cannot be
 // built here.
-func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (messages.Recipe, error) {
+func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation, settings string) (messages.Recipe, error) {
 	if err := d.s.mayDepend(p, drv); err != nil {
 		return messages.Recipe{}, err
 	}
@@ -113,6 +119,9 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation) (message
 			return messages.Recipe{}, err
 		}
 		r.PreferLocal, r.OnlyBuilt, r.Nests = options.PreferLocalBuild, !options.AllowSubstitutes, wantsNest(drv, options)
+		if r.Elsewhere, err = d.elsewhere(p, drv, options.RequiredSystemFeatures, settings); err != nil {
+			return messages.Recipe{}, err
+		}
 	}
 	var err error
 	if r.Unknown && !r.Resolve {

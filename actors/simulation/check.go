@@ -30,7 +30,7 @@ func (idle) end(*World) error             { return nil }
 // checkersFor are all checkers, but that only one policy promises to starve
 // nobody.
 func checkersFor(s Scenario) []checker {
-	all := []checker{&answersChecker{}, newSessionsChecker(), &slotsChecker{}, &usersChecker{}, &closureChecker{}, newDurableChecker(), newUnwantedChecker(), &audienceChecker{},
+	all := []checker{&answersChecker{}, newSessionsChecker(), &slotsChecker{}, &buildersChecker{}, &usersChecker{}, &closureChecker{}, newDurableChecker(), newUnwantedChecker(), &audienceChecker{},
 		&reasonsChecker{}, &ranksChecker{}, &buildsChecker{}, &fetchesChecker{}, &limitsChecker{}, &restChecker{}, &realisationsChecker{}}
 	if s.Policy == "" || s.Policy == slots.Shares {
 		all = append(all, newStarvationChecker())

@@ -40,7 +40,7 @@ func (w *World) mayBuild(m *messages.PrepareBuild) error {
 	if m.Mode != messages.Check && len(m.Replace) == 0 && w.allValid(d) {
 		return fmt.Errorf("%s builds what is there", m.Build)
 	}
-	if !w.view.slots[m.Build] {
+	if place, held := w.view.slots[m.Build]; !held || place != m.Place {
 		return fmt.Errorf("%s builds without a slot", m.Build)
 	}
 	if d.Resolve {

@@ -30,12 +30,13 @@ func (*fetchesChecker) step(w *World, s host.Step) error {
 
 func (w *World) mayFetch(m *messages.FetchPath) error {
 	f := w.fetches[m.From]
+	_, held := w.view.slots[m.From]
 	switch {
 	case f == nil:
 		return fmt.Errorf("%s fetches what it did not look up", m.From)
 	case w.disk.valid(m.Path) && !m.Repair:
 		return fmt.Errorf("%s fetches what is there", m.From)
-	case !w.view.slots[m.From]:
+	case !held:
 		return fmt.Errorf("%s fetches without a slot", m.From)
 	case w.locks.owner[m.Path] != m.From:
 		return fmt.Errorf("%s fetches without the lock", m.From)
@@ -57,7 +58,8 @@ func (w *World) mayFetch(m *messages.FetchPath) error {
 // and its slot.
 func (*fetchesChecker) quiet(w *World) error {
 	for at, f := range w.fetches {
-		if f.running && !w.view.failed[at] && (w.locks.owner[f.path] != at || !w.view.slots[at]) {
+		_, held := w.view.slots[at]
+		if f.running && !w.view.failed[at] && (w.locks.owner[f.path] != at || !held) {
 			return fmt.Errorf("%s is fetching, and has no slot or no lock", at)
 		}
 		if w.view.goals[at] == nil && w.ev.owned[at] == 0 {

@@ -49,7 +49,7 @@ func (*limitsChecker) step(w *World, s host.Step) error {
 func (*limitsChecker) quiet(w *World) error {
 	for at, b := range w.builds {
 		p := b.process
-		if p == nil || p.dying {
+		if p == nil || p.dying || !b.prepare.Place.Here() { // whoever builds it elsewhere sees to it
 			continue
 		}
 		now := w.ev.now

@@ -38,7 +38,12 @@ func (w *World) reason(at messages.Address, g *goalView) error {
 		if g.rank.Jobs == messages.NoLocalBuilds && w.view.held(false) > 0 {
 			return nil
 		}
+		if len(w.builders.asked) > 0 { // who is being asked about may have a slot
+			return nil
+		}
 		return w.slotReason(at, w.slotLimit())
+	case messages.AnyMachine:
+		return w.builders.reason(at)
 	case messages.SubstitutionSlot:
 		return w.slotReason(at, w.Fetches)
 	case messages.PathLock:

@@ -15,7 +15,7 @@ func (*restChecker) name() string { return "rest" }
 // that was still under way when its timers were cancelled; it fires for nobody.
 func (*restChecker) quiet(w *World) error {
 	for k := range w.timers {
-		fixed := k.owner == messages.Store || k.owner == messages.Door && w.sessions.ending == draining
+		fixed := k.owner == messages.Store || k.owner == messages.Slots || k.owner == messages.Door && w.sessions.ending == draining
 		if !fixed && !w.view.alive[k.owner] && !w.view.failed[k.owner] {
 			return fmt.Errorf("timer %s of %s runs on, and its owner is gone", k.name, k.owner)
 		}
@@ -53,6 +53,8 @@ func (w *World) givenBack() error {
 		return fmt.Errorf("%d builds are still there", len(w.builds))
 	case len(w.fetches) > 0:
 		return fmt.Errorf("%d fetches are still there", len(w.fetches))
+	case len(w.builders.accepted) > 0:
+		return fmt.Errorf("%d hooks wait for builds", len(w.builders.accepted))
 	}
 	for owner := range w.disk.leases.held {
 		if w.client(owner) == nil {

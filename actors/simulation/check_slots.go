@@ -23,14 +23,15 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 		if !ok {
 			continue
 		}
-		if _, grant := send.Msg.(*messages.SlotFree); !grant {
+		grant, ok := send.Msg.(*messages.SlotFree)
+		if !ok {
 			continue
 		}
-		if w.view.slots[send.To] {
+		if _, held := w.view.slots[send.To]; held {
 			return fmt.Errorf("%s is granted a second slot", send.To)
 		}
-		w.view.slots[send.To] = true
-		granted = true
+		w.view.slots[send.To] = grant.Place
+		granted = granted || grant.Place.Here()
 	}
 	if held, most := w.view.held(false), w.slotLimit(); granted && held > max(most, 1) {
 		return fmt.Errorf("%d slots are held, of %d", held, most)
@@ -51,10 +52,10 @@ func (w *World) slotLimit() int {
 	return most
 }
 
-// held counts the slots for substitutions, or those for builds.
+// held counts the slots for substitutions, or those for builds here.
 func (v *view) held(fetches bool) (n int) {
-	for at := range v.slots {
-		if at.IsFetch() == fetches {
+	for at, place := range v.slots {
+		if at.IsFetch() == fetches && place.Here() {
 			n++
 		}
 	}

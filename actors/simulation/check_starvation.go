@@ -58,19 +58,22 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 			c.came[m.Client] = c.grants
 		}
 	case *messages.AcquireSlot:
-		c.queued[m.Goal] = true
+		c.queued[m.Goal] = !m.Elsewhere.Any() // else it may have to wait for something else
 	case *messages.ReleaseSlot:
 		delete(c.queued, m.Goal)
 	case *messages.ForgetGoal:
 		delete(c.queued, m.Goal)
 	}
 	for _, e := range s.Effects {
-		if _, grant := sent[*messages.SlotFree](e); grant {
+		if grant, ok := sent[*messages.SlotFree](e); ok {
 			to := e.(host.Send).To
-			if !c.queued[to] {
+			if _, wants := c.queued[to]; !wants {
 				return fmt.Errorf("%s is granted a slot and does not want one", to)
 			}
 			delete(c.queued, to)
+			if !grant.Place.Here() {
+				continue
+			}
 			if err := c.granted(w, to); err != nil {
 				return err
 			}
@@ -108,9 +111,9 @@ func (c *starvationChecker) granted(w *World, to messages.Address) error {
 // waiting are the other clients that have no slot of a kind and could have had the
 // winner's.
 func (c *starvationChecker) waiting(w *World, winner *goalView, fetch bool) (clients []messages.Address) {
-	for at := range c.queued {
+	for at, here := range c.queued {
 		g := w.view.goals[at]
-		if g != nil && at.IsFetch() == fetch && g.rank.Client != winner.rank.Client && g.rank.Urgency >= winner.rank.Urgency &&
+		if g != nil && here && at.IsFetch() == fetch && g.rank.Client != winner.rank.Client && g.rank.Urgency >= winner.rank.Urgency &&
 			g.rank.Jobs != messages.NoLocalBuilds {
 			clients = append(clients, g.rank.Client)
 		}

@@ -48,6 +48,11 @@ const (
 	BadTiming
 	Collection
 	ContentsChange
+	MachineRefuses
+	MachineIsLost
+	HookIsSlow
+	HookDies
+	HookLies
 	faultCount
 )
 
@@ -95,6 +100,11 @@ var faultTable = [faultCount]struct {
 	BadTiming:       {"bad-timing", 200, "in some worlds clients withdraw, or join, when a goal is in a state that does not last"},
 	Collection:      {"collection", 100, "what nothing roots is deleted"},
 	ContentsChange:  {"contents-change", 400, "what lies at a valid path is found to be another thing"},
+	MachineRefuses:  {"machine-refuses", 300, "another machine cannot be reached"},
+	MachineIsLost:   {"machine-is-lost", 250, "another machine goes away in the middle of a build"},
+	HookIsSlow:      {"hook-is-slow", 50, "a build hook thinks for long"},
+	HookDies:        {"hook-dies", 30, "a build hook dies instead of answering, or of building"},
+	HookLies:        {"hook-lies", 20, "a build hook says what has no meaning"},
 }
 
 func (f Fault) String() string { return faultTable[f].name }

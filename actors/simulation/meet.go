@@ -20,17 +20,17 @@ type Comparison struct {
 // Compare meets a demand by its own policy and by another one.
 func (d *Demand) Compare(p slots.Policy) (c Comparison, err error) {
 	c.Policy = d.policy()
-	before, err := d.meet(c.Policy)
+	before, err := d.meet(c.Policy, Options{})
 	if err != nil {
 		return c, err
 	}
-	after, err := d.meet(p)
+	after, err := d.meet(p, Options{})
 	if err != nil {
 		return c, err
 	}
 	alone := map[messages.Address]time.Duration{}
 	for client := range before.byClient() {
-		one, err := d.of(client).meet(c.Policy)
+		one, err := d.of(client).meet(c.Policy, Options{})
 		if err != nil {
 			return c, err
 		}
@@ -40,12 +40,25 @@ func (d *Demand) Compare(p slots.Policy) (c Comparison, err error) {
 	return c, nil
 }
 
+// Meet meets a demand by a policy, without checkers, so that the demand may be of
+// thousands of derivations. Fairness is not known from that alone, and is 0.
+func (d *Demand) Meet(p slots.Policy) (Measures, error) {
+	m, err := d.meet(p, Options{Unchecked: true})
+	if err != nil {
+		return Measures{}, err
+	}
+	out := m.measures(nil)
+	out.Fairness = 0
+	return out, nil
+}
+
 // meet runs a demand in virtual time, without faults.
-func (d *Demand) meet(p slots.Policy) (*meter, error) {
+func (d *Demand) meet(p slots.Policy, o Options) (*meter, error) {
 	m := newMeter(clients)
+	o.Journal = m
 	s := Scenario{Seed: 1, Clients: len(d.Arrivals), Slots: d.Settings.MaxJobs, Users: len(d.Settings.Users), Boxed: true,
 		Graph: d.Graph, Demand: d, Policy: p}
-	if f := Run(s, Options{Journal: m}).Failure; f != nil {
+	if f := Run(s, o).Failure; f != nil {
 		return nil, fmt.Errorf("meet the demand by policy '%s': %w", p, f)
 	}
 	return m, nil

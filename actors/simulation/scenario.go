@@ -44,6 +44,8 @@ type Scenario struct {
 	Graph    *Graph  // nil: one made from the seed
 	Demand   *Demand // nil: clients do as the seed says
 	Policy   slots.Policy
+	Machines int  // others that build
+	Hook     bool // there is a build hook instead
 }
 
 // Random makes a scenario from a seed, with faults at their usual rates.
@@ -82,6 +84,12 @@ func Random(seed uint64, f Faults) Scenario {
 	if s.Guests > 0 && rng.IntN(3) == 0 {
 		s.Doors = 1 + rng.IntN(s.Guests)
 	}
+	switch rng.IntN(4) {
+	case 0:
+		s.Machines = 1 + rng.IntN(3)
+	case 1:
+		s.Hook = true
+	}
 	return s
 }
 
@@ -90,8 +98,8 @@ func (s Scenario) String() string {
 	if s.Graph != nil {
 		graph = fmt.Sprintf("a graph of %d derivations", len(s.Graph.Drvs))
 	}
-	return fmt.Sprintf("seed %d: %d clients, %d guests by %d, %d requests each, %s, %d slots, %d caches, %d fetches, %d users, boxed %v, faults %v",
-		s.Seed, s.Clients, s.Guests, s.Doors, s.Requests, graph, s.Slots, s.Caches, s.Fetches, s.Users, s.Boxed, s.Faults)
+	return fmt.Sprintf("seed %d: %d clients, %d guests by %d, %d requests each, %s, %d slots, %d machines, hook %v, %d caches, %d fetches, %d users, boxed %v, faults %v",
+		s.Seed, s.Clients, s.Guests, s.Doors, s.Requests, graph, s.Slots, s.Machines, s.Hook, s.Caches, s.Fetches, s.Users, s.Boxed, s.Faults)
 }
 
 // Maker makes the machine of a kind, in its first state.

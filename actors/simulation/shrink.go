@@ -61,6 +61,7 @@ func simpler(s Scenario) (list []Scenario) {
 	less(func(t *Scenario) *int { return &t.Guests })
 	less(func(t *Scenario) *int { return &t.Requests })
 	less(func(t *Scenario) *int { return &t.Slots })
+	less(func(t *Scenario) *int { return &t.Machines })
 	for i, rate := range s.Faults {
 		if rate > 0 {
 			t := s

@@ -21,12 +21,12 @@ type view struct {
 	goals    map[messages.Address]*goalView
 	living   []*goalView // the same
 	byKey    map[messages.GoalKey]messages.Address
-	slots    map[messages.Address]bool // held
-	lent     map[messages.Address]int  // goal to uid
-	jobs     map[messages.Address]int  // of goals that slots knows: how many builds their clients want
-	alive    map[messages.Address]bool // actors that were spawned
-	failed   map[messages.Address]bool // actors that panicked
-	twice    messages.GoalKey          // a goal that was made although it is there
+	slots    map[messages.Address]messages.Place // held, and where
+	lent     map[messages.Address]int            // goal to uid
+	jobs     map[messages.Address]int            // of goals that slots knows: how many builds their clients want
+	alive    map[messages.Address]bool           // actors that were spawned
+	failed   map[messages.Address]bool           // actors that panicked
+	twice    messages.GoalKey                    // a goal that was made although it is there
 }
 
 // request is one that the worker has taken and not answered.
@@ -61,7 +61,7 @@ func newView() *view {
 // crash forgets everything but which numbers were used.
 func (v *view) crash() {
 	v.requests, v.goals = map[uint64]*request{}, map[messages.Address]*goalView{}
-	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]bool{}
+	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]messages.Place{}
 	v.lent, v.living = map[messages.Address]int{}, nil
 	v.jobs = map[messages.Address]int{}
 	v.alive, v.failed = map[messages.Address]bool{}, map[messages.Address]bool{}

@@ -27,16 +27,17 @@ type World struct {
 	life   int // of the service, from 1; 0 while it is dead
 	lives  int
 
-	builds  map[messages.Address]*build
-	anew    int // impure outputs that were made
-	fetches map[messages.Address]*fetch
-	caches  []*binaryCache
-	users   *users
-	locks   *locks
-	timers  map[timerKey]*event
-	meddled int // how often clients acted at the worst moment
-	clients []*client
-	guests  []*guest
+	builds   map[messages.Address]*build
+	anew     int // impure outputs that were made
+	fetches  map[messages.Address]*fetch
+	caches   []*binaryCache
+	users    *users
+	locks    *locks
+	builders *builders
+	timers   map[timerKey]*event
+	meddled  int // how often clients acted at the worst moment
+	clients  []*client
+	guests   []*guest
 
 	sessions *sessionsPort
 
@@ -70,6 +71,8 @@ type Options struct {
 	Journal  host.Journal // nil: none
 	Coverage *Coverage    // nil: none
 	Tree     bool         // run the real tree of actors instead of the plain machines
+	// Unchecked leaves out the checkers, which look at all goals after every step.
+	Unchecked bool
 }
 
 // Result is how a run went.
@@ -117,8 +120,10 @@ func newWorld(s Scenario, o Options) *World {
 	if w.graph == nil {
 		w.graph = randomGraph(s)
 	}
-	w.users, w.locks = newUsers(w), newLocks(w)
-	w.checkers = checkersFor(s)
+	w.users, w.locks, w.builders = newUsers(w), newLocks(w), newBuilders(w)
+	if !o.Unchecked {
+		w.checkers = checkersFor(s)
+	}
 	if o.Tree {
 		w.engine = newTree(w, o.Journal)
 	} else {
@@ -203,6 +208,8 @@ func (w *World) port(to messages.Address, m messages.Message) {
 		w.users.take(m)
 	case messages.Locks:
 		w.locks.take(m)
+	case messages.Hooks:
+		w.builders.take(m)
 	case messages.Progress:
 		w.view.progress(m)
 	case messages.Sessions:
@@ -257,6 +264,7 @@ func (w *World) stops() {
 	w.disk.crash(w.rng)
 	w.users.crash()
 	w.locks.crash()
+	w.builders.crash()
 	w.view.crash()
 	w.sessions.crash()
 	for _, c := range w.checkers {

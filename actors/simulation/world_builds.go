@@ -19,6 +19,8 @@ type build struct {
 	over     bool             // nothing is to be started any more
 	refs     []storepath.Path // what the outputs will refer to
 	process  *process
+
+	connecting *event // to another machine
 }
 
 // process is a builder that runs.
@@ -45,7 +47,8 @@ func (w *World) buildsPort(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.PrepareBuild:
 		w.onPrepare(m)
-	case *messages.EndHooks: // there are none
+	case *messages.EndHooks: // there are none after a build
+		w.builders.giveUp(w.builds[m.Build])
 	case *messages.InspectPaths:
 		w.work(m.From, finishTime, func() { w.send(messages.Builds, m.From, w.inspect(m.Paths)) })
 	case *messages.FinishBuild:
@@ -116,6 +119,10 @@ func (w *World) onPrepare(m *messages.PrepareBuild) {
 	}
 	b := &build{address: m.Build, drv: d, prepare: m}
 	w.builds[m.Build] = b
+	if !m.Place.Here() {
+		w.builders.connect(m, b)
+		return
+	}
 	w.work(m.Build, prepareTime, func() {
 		if w.hit(NotPrepared) {
 			w.send(messages.Builds, m.Build, &messages.BuildNotPrepared{Status: messages.MiscFailure, Reason: "no space left on device"})
@@ -182,6 +189,7 @@ func (w *World) launch(m *messages.Launch) {
 		switch {
 		case b.over:
 			return
+		case !b.prepare.Place.Here():
 		case w.hit(SandboxRefused):
 			w.send(messages.Process, m.Child, &messages.ProcessFailed{Reason: "the kernel does not give a sandbox"})
 			return
@@ -191,6 +199,11 @@ func (w *World) launch(m *messages.Launch) {
 		}
 		p := &process{b: b, child: m.Child, began: w.ev.now, spoke: w.ev.now}
 		b.process = p
+		if !b.prepare.Place.Here() {
+			w.send(messages.Process, m.Child, &messages.ProcessStarted{At: w.ev.now})
+			w.builders.plays(p)
+			return
+		}
 		w.users.begin(b.prepare.User, b.address)
 		w.send(messages.Process, m.Child, &messages.ProcessStarted{PID: 1000 + w.steps, At: w.ev.now})
 		w.plays(p)
@@ -265,6 +278,11 @@ func (w *World) kill(at messages.Address) {
 	p.dying = true
 	if p.next != nil {
 		w.ev.cancel(p.next)
+	}
+	if !b.prepare.Place.Here() {
+		end := &messages.ProcessExited{Exit: messages.Exit{Code: -1, Signal: 9}, Cause: messages.FailedElsewhere, Status: messages.MiscFailure, Error: "the build was given up"}
+		w.work(at, killTime, func() { w.builders.exits(p, end) })
+		return
 	}
 	w.work(at, killTime, func() { w.exits(p, messages.Exit{Code: -1, Signal: 9}) })
 }

@@ -53,6 +53,7 @@ func (w *World) readDerivation(p storepath.Path) messages.Message {
 	if !ok || w.hit(Unreadable) {
 		return &messages.DerivationUnreadable{Status: messages.InputRejected, Reason: "it cannot be read"}
 	}
+	d.Elsewhere = w.builders.elsewhere(d)
 	return &messages.DerivationRead{Recipe: d.Recipe}
 }
 

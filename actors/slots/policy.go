@@ -54,12 +54,13 @@ func ParsePolicy(name string) (Policy, error) {
 func (s *Slots) best(k messages.SlotKind) *entry {
 	var best *entry
 	for _, c := range s.order {
-		list := c.shares[k].queue.list
-		if len(list) == 0 {
-			continue
-		}
-		if e := list[0]; s.free(e) && (best == nil || s.policies[k].across(e, best) < 0) {
-			best = e
+		for _, q := range c.shares[k].queues {
+			if len(q.list) == 0 {
+				continue
+			}
+			if e := q.list[0]; (best == nil || s.policies[k].across(e, best) < 0) && s.goes(e) {
+				best = e
+			}
 		}
 	}
 	return best
@@ -112,9 +113,10 @@ func (e *entry) path() time.Duration {
 	return e.rank.Remaining + own
 }
 
-// queue is a heap by [Policy.within].
+// queue is a heap by [Policy.within] of goals that can go to the same places.
 type queue struct {
 	policy Policy
+	places string
 	list   []*entry
 }
 

@@ -15,8 +15,9 @@ import (
 // Slots grants slots for builds and for substitutions, of each kind at most max
 // at a time; policy.go says to whom.
 //
-// A freed slot wakes the goal that gets it and no other. The queues are bounded
-// by the number of goals.
+// A build may also go to another machine (machines.go) or to a hook (hooks.go):
+// where it goes is decided when it goes. A freed slot wakes the goal that gets it
+// and no other. The queues are bounded by the number of goals.
 type Slots struct {
 	max      [messages.SlotKinds]int
 	wishes   map[int]int // how many goals there are for clients that want as many builds
@@ -27,6 +28,10 @@ type Slots struct {
 	goals    map[messages.Address]*entry
 	clients  map[messages.Address]*client
 	order    []*client // in order of first appearance, so that nothing hangs on map order
+	machines map[string]*machine
+	met      []*machine // the same, in the order in which they were met
+	hooks    questions
+	wanted   Policy // of what can be built elsewhere
 }
 
 // entry is what is known of one goal.
@@ -39,7 +44,14 @@ type entry struct {
 	expected time.Duration
 	local    bool   // may run without slots
 	turn     uint64 // when it appeared: age breaks the last tie
-	index    int    // place in its client's queue
+	queue    *queue // that it is in
+	index    int    // place there
+
+	elsewhere messages.Elsewhere
+	asked     messages.AskHook // what a hook is asked for it, and was last
+	declined  bool             // a hook leaves it to us
+	machine   *machine         // whose slot it has; nil for one of ours
+	awaits    string           // what it was last told that it waits for
 }
 
 type state uint8
@@ -47,7 +59,10 @@ type state uint8
 const (
 	ranked  state = iota // wants no slot now
 	queued               // wants one
+	asking               // wants one, and a hook is being asked
+	willing              // the same, and has one of ours meanwhile
 	holding              // has one
+	away                 // builds on another machine, or by a hook
 )
 
 // client has a share of the slots of each kind.
@@ -59,8 +74,8 @@ type client struct {
 
 type share struct {
 	held    int
-	queue   queue
-	granted uint64 // twice the number of the newest grant to it; odd where it came after one and has had none
+	queues  []*queue // the first is of goals that are built here; the others are not empty
+	granted uint64   // twice the number of the newest grant to it; odd where it came after one and has had none
 }
 
 func (e *entry) share() *share { return &e.client.shares[e.kind] }
@@ -68,7 +83,8 @@ func (e *entry) share() *share { return &e.client.shares[e.kind] }
 // New makes the slots of a process. builds may be 0. One substitution may always
 // run, as nothing else would make what it makes.
 func New(builds, substitutions int, p Policy) *Slots {
-	s := &Slots{wishes: map[int]int{}, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}}
+	s := &Slots{wishes: map[int]int{}, goals: map[messages.Address]*entry{}, clients: map[messages.Address]*client{}, machines: map[string]*machine{},
+		wanted: cmp.Or(p, Shares)}
 	s.max[messages.BuildJob], s.max[messages.SubstitutionJob] = builds, max(1, substitutions)
 	for k, n := range s.max {
 		s.policies[k] = cmp.Or(p, Shares)
@@ -83,11 +99,14 @@ func (s *Slots) String() string {
 	var waiting [messages.SlotKinds]int
 	for _, c := range s.order {
 		for k := range c.shares {
-			waiting[k] += c.shares[k].queue.Len()
+			for _, q := range c.shares[k].queues {
+				waiting[k] += q.Len()
+			}
 		}
 	}
 	const b, f = messages.BuildJob, messages.SubstitutionJob
-	return fmt.Sprintf("held=%d/%d queued=%d fetching=%d/%d queued=%d", s.held[b], s.limit(b), waiting[b], s.held[f], s.limit(f), waiting[f])
+	return fmt.Sprintf("held=%d/%d queued=%d fetching=%d/%d queued=%d", s.held[b], s.limit(b), waiting[b], s.held[f], s.limit(f), waiting[f]) +
+		s.elsewhere()
 }
 
 // Step implements [host.Machine].
@@ -102,14 +121,21 @@ func (s *Slots) Step(m messages.Message) (out []host.Effect) {
 		out = s.refuse(s.goals[m.Goal])
 	case *messages.ReleaseSlot:
 		if e := s.goals[m.Goal]; e != nil {
-			s.become(e, ranked)
+			out = s.release(e, m.Lost)
 		}
+	case *messages.MachineAnswered:
+		out = s.onAnswered(m)
+	case *messages.HookReplied:
+		out = s.onReplied(m)
+	case *messages.TimerFired:
+		out = s.onTimer(m)
 	case *messages.ForgetGoal:
 		if e := s.goals[m.Goal]; e != nil {
-			s.become(e, ranked)
+			out = s.release(e, "")
 			s.leave(e)
 			s.wish(e, -1)
 			delete(s.goals, m.Goal)
+			s.forget()
 		}
 	default:
 		panic(fmt.Sprintf("%v: unexpected %v", s, m))
@@ -117,21 +143,25 @@ func (s *Slots) Step(m messages.Message) (out []host.Effect) {
 	if before > 0 && s.limit(messages.BuildJob) == 0 { // whoever wanted more is gone
 		out = append(out, s.refuseAll()...)
 	}
-	return append(out, s.grant()...)
+	return append(append(out, s.grant()...), s.tellOf(m)...)
 }
 
 // refuse tells one that waits and will never get a slot.
 func (s *Slots) refuse(e *entry) []host.Effect {
-	if e.state != queued || !s.none(e, e.kind) || e.local {
+	if e.state != queued || !s.none(e, e.kind) || e.local || e.elsewhere.Any() {
 		return nil
 	}
+	return s.turnAway(e, noSlots)
+}
+
+func (s *Slots) turnAway(e *entry, why string) []host.Effect {
 	s.become(e, ranked)
-	return []host.Effect{host.Send{To: e.goal, Msg: &messages.SlotRefused{Reason: noSlots}}}
+	return []host.Effect{host.Send{To: e.goal, Msg: &messages.SlotRefused{Reason: why}}}
 }
 
 func (s *Slots) refuseAll() (out []host.Effect) {
 	for _, c := range s.order {
-		for _, e := range slices.Clone(c.shares[messages.BuildJob].queue.list) {
+		for _, e := range slices.Clone(c.shares[messages.BuildJob].queues[0].list) {
 			out = append(out, s.refuse(e)...)
 		}
 	}
@@ -147,19 +177,15 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 	if was == queued { // it leaves its old client's queue before it changes
 		s.become(e, ranked)
 	}
-	if was == holding {
-		s.count(e, -1)
-	}
+	s.count(e, -1)
 	s.leave(e)
 	s.wish(e, -1)
 	e.rank = *m
 	s.wish(e, 1)
 	s.join(e, m.Client)
-	switch was {
-	case queued:
+	s.count(e, 1)
+	if was == queued {
 		s.become(e, queued)
-	case holding:
-		s.count(e, 1)
 	}
 }
 
@@ -167,8 +193,14 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 // builder waits for has its place. That one takes it back at once when it goes on,
 // and nobody else is granted one until there are as few again as there may be.
 func (s *Slots) count(e *entry, by int) {
-	if !e.rank.Lends {
+	if e.rank.Lends {
+		return
+	}
+	switch e.state {
+	case willing, holding:
 		s.held[e.kind] += by
+		e.share().held += by
+	case away: // of no slot of ours, but of the client's share
 		e.share().held += by
 	}
 }
@@ -178,7 +210,9 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 	if e.state != ranked {
 		panic(fmt.Sprintf("%v: %s asks for a second slot", s, m.Goal))
 	}
-	e.kind, e.expected, e.local = m.Kind, m.Expected, m.PreferLocal
+	e.kind, e.expected, e.local, e.elsewhere, e.declined, e.awaits = m.Kind, m.Expected, m.PreferLocal, m.Elsewhere, false, ""
+	e.asked = messages.AskHook{Goal: m.Goal, Drv: m.Drv, Program: m.Elsewhere.Hook, Settings: m.Settings}
+	s.meet(m.Elsewhere.Machines)
 	s.become(e, queued)
 }
 
@@ -203,7 +237,7 @@ func (s *Slots) join(e *entry, name messages.Address) {
 	if c == nil {
 		c = &client{name: name}
 		for k := range c.shares {
-			c.shares[k].queue.policy = s.policies[k]
+			c.shares[k].queues = []*queue{{policy: s.policies[k]}}
 			c.shares[k].granted = max(1, 2*s.grants) - 1
 		}
 		s.clients[name] = c
@@ -226,18 +260,43 @@ func (s *Slots) leave(e *entry) {
 // become is the only assignment to an entry's state; the queues and counts
 // follow from it.
 func (s *Slots) become(e *entry, next state) {
+	s.count(e, -1)
+	s.hooks.count(e.state, -1)
 	switch e.state {
 	case queued:
-		heap.Remove(&e.share().queue, e.index)
-	case holding:
-		s.count(e, -1)
+		heap.Remove(e.queue, e.index)
+		e.share().tidy(e.queue)
+	case away:
+		e.machine.take(-1)
 	}
 	e.state = next
 	switch next {
 	case queued:
-		heap.Push(&e.share().queue, e)
-	case holding:
-		s.count(e, 1)
+		e.queue = e.share().queueOf(s.places(e), s.wanted)
+		heap.Push(e.queue, e)
+	case away:
+		e.machine.take(1)
+	}
+	s.count(e, 1)
+	s.hooks.count(next, 1)
+}
+
+// queueOf finds the queue of goals that can go to the same places.
+func (s *share) queueOf(places string, policy Policy) *queue {
+	for _, q := range s.queues {
+		if q.places == places {
+			return q
+		}
+	}
+	q := &queue{policy: policy, places: places}
+	s.queues = append(s.queues, q)
+	return q
+}
+
+// tidy forgets a queue that is empty: a long-lived process would gather them.
+func (s *share) tidy(q *queue) {
+	if q.Len() == 0 && q.places != "" {
+		s.queues = slices.DeleteFunc(s.queues, func(o *queue) bool { return o == q })
 	}
 }
 
@@ -245,16 +304,37 @@ func (s *Slots) become(e *entry, next state) {
 func (s *Slots) grant() (out []host.Effect) {
 	for k := range s.max {
 		for e := s.best(messages.SlotKind(k)); e != nil; e = s.best(messages.SlotKind(k)) {
-			s.become(e, holding)
-			s.grants++
-			e.share().granted = 2 * s.grants
-			out = append(out, host.Send{To: e.goal, Msg: &messages.SlotFree{}})
+			out = append(out, s.let(e)...)
 		}
 	}
 	return out
 }
 
-// free reports whether e could be granted a slot now.
+// goes reports whether something can be done for e now.
+func (s *Slots) goes(e *entry) bool {
+	if e.elsewhere.Any() {
+		return s.goesElsewhere(e)
+	}
+	return s.free(e)
+}
+
+// let does it.
+func (s *Slots) let(e *entry) []host.Effect {
+	if e.elsewhere.Any() {
+		return s.letElsewhere(e)
+	}
+	return s.give(e, holding, messages.Place{})
+}
+
+// give grants a slot.
+func (s *Slots) give(e *entry, as state, at messages.Place) []host.Effect {
+	s.become(e, as)
+	s.grants++
+	e.share().granted = 2 * s.grants
+	return []host.Effect{host.Send{To: e.goal, Msg: &messages.SlotFree{Place: at}}}
+}
+
+// free reports whether e could be granted a slot of ours now.
 func (s *Slots) free(e *entry) bool {
 	if s.none(e, e.kind) {
 		return e.local && s.held[e.kind] == 0

@@ -20,7 +20,8 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Run runCmd `cmd:"" default:"withargs" help:"Measure two daemons (the default)."`
+	Run      runCmd      `cmd:"" default:"withargs" help:"Measure two daemons (the default)."`
+	Makespan makespanCmd `cmd:"" help:"Say how long a graph takes by each policy of who goes next, in virtual time."`
 }
 
 func main() {

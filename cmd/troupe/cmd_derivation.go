@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"troupe/cmd/troupe/drvfiles"
 	"troupe/storage/derivation"
 	"troupe/storage/storepath"
 )
@@ -110,7 +111,7 @@ func (c *checkCmd) Run(s *session) error {
 		fmt.Fprintf(s.stdout, "%s: %v\n", name, err)
 	})
 	for _, f := range c.Files {
-		if err := eachDerivation(f, checker.Add); err != nil {
+		if err := drvfiles.Each(f, checker.Add); err != nil {
 			return err
 		}
 	}

@@ -2,15 +2,11 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"troupe/actors/simulation"
-	"troupe/messages"
-	"troupe/storage/derivation"
-	"troupe/storage/storepath"
+	"troupe/cmd/troupe/drvfiles"
 )
 
 type simulateCmd struct {
@@ -61,9 +57,11 @@ func (c *simulateCmd) campaign() (out simulation.Campaign, err error) {
 	}
 	var graph *simulation.Graph
 	if c.Graph != "" {
-		if graph, err = readGraph(c.Graph); err != nil {
+		recipes, err := drvfiles.Recipes(c.Graph)
+		if err != nil {
 			return out, err
 		}
+		graph = simulation.NewGraph(recipes)
 	}
 	out.Vary = func(sc simulation.Scenario) simulation.Scenario {
 		sc.Graph = graph
@@ -88,85 +86,4 @@ func parseSeeds(text string) (first, last uint64, err error) {
 		return 0, 0, &codedError{code: exitUsage, text: fmt.Sprintf("--seeds '%s' is neither a number nor A..B", text)}
 	}
 	return first, last, nil
-}
-
-// readGraph reads derivations as far as a schedule depends on them: a file and
-// its inputs, which lie beside it, or all that a directory or an archive has.
-func readGraph(name string) (*simulation.Graph, error) {
-	g := &graphReader{seen: map[storepath.Path]bool{}}
-	if strings.HasSuffix(name, ".drv") {
-		g.withInputs(name)
-	} else if err := eachDerivation(name, g.take); err != nil {
-		return nil, err
-	}
-	if g.err != nil {
-		return nil, g.err
-	}
-	if len(g.recipes) == 0 {
-		return nil, fmt.Errorf("'%s' has no derivations", name)
-	}
-	return simulation.NewGraph(g.recipes), nil
-}
-
-type graphReader struct {
-	seen    map[storepath.Path]bool
-	recipes []messages.Recipe
-	err     error // the first
-}
-
-func (g *graphReader) withInputs(file string) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		g.fail(err)
-		return
-	}
-	first := len(g.recipes)
-	g.take(file, data)
-	for _, r := range g.recipes[first:] {
-		for _, in := range r.Inputs {
-			if !g.seen[in.Path] && g.err == nil {
-				g.withInputs(filepath.Join(filepath.Dir(file), in.Path.Base()))
-			}
-		}
-	}
-}
-
-func (g *graphReader) fail(err error) {
-	if g.err == nil {
-		g.err = err
-	}
-}
-
-func (g *graphReader) take(name string, data []byte) {
-	p, err := storepath.ParseBase(filepath.Base(name))
-	if err != nil || g.seen[p] {
-		g.fail(err)
-		return
-	}
-	g.seen[p] = true
-	dir, err := derivation.FindStoreDir(data)
-	if err != nil {
-		g.fail(fmt.Errorf("'%s': %w", name, err))
-		return
-	}
-	d, err := derivation.Parse(dir, strings.TrimSuffix(p.Name(), ".drv"), data)
-	if err != nil {
-		g.fail(err)
-		return
-	}
-	if !d.KnowsOutputs() || d.MustResolve() {
-		return // what depends on it finds that it cannot be read, as in a store
-	}
-	g.recipes = append(g.recipes, recipeOf(p, d))
-}
-
-func recipeOf(p storepath.Path, d *derivation.Derivation) messages.Recipe {
-	r := messages.Recipe{Drv: p, Sources: d.Sources, Fixed: d.IsFixed()}
-	for _, o := range d.Outputs {
-		r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
-	}
-	for _, in := range d.Inputs {
-		r.Inputs = append(r.Inputs, messages.Target{Path: in.Path, Outputs: in.Outputs})
-	}
-	return r
 }

@@ -25,6 +25,7 @@ type cli struct {
 	Option  []string         `help:"Set a setting of nix.conf by its name: --option NAME VALUE." placeholder:"NAME VALUE" sep:"none"`
 	Version kong.VersionFlag `help:"Print the version."`
 
+	Copy       copyCmd       `cmd:"" help:"Copy store paths, and what they refer to, to another store or from one."`
 	Daemon     daemonCmd     `cmd:"" help:"Serve the clients of Nix in place of nix-daemon."`
 	Build      buildCmd      `cmd:"" help:"Make derivation outputs and store paths valid."`
 	Derivation derivationCmd `cmd:"" help:"Show and check derivations."`

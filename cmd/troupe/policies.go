@@ -65,6 +65,7 @@ func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	if policy.Builtin, err = builtinPolicy(c); err != nil {
 		return policy, err
 	}
+	policy.Remote = p.remotePolicy(c)
 	policy.Caches, err = cachePolicy(c, policy.Builtin)
 	return policy, err
 }

@@ -93,6 +93,7 @@ func (t *termsReader) override(name, value string) {
 	case canonical == "max-jobs":
 		// there is one number for all clients
 	case canonical == "builders" && value == "":
+		t.set(name, value)
 	case config.IsDaemons(name):
 		t.denied(name, "is the daemon's own")
 	case t.trusted || slices.Contains(anybodyMay, canonical):

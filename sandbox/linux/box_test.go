@@ -104,7 +104,7 @@ func startRequest(t testing.TB, l *linux.Launcher, r sandbox.Request) *linux.Pro
 	}
 	at := linux.Places{Root: openDir(t), Store: openDir(t)}
 	for dir, tree := range map[string]sandbox.Tree{at.Root: spec.Root, at.Store: spec.Store, r.HostTmp: spec.Tmp} {
-		if err := linux.MakeTree(dir, tree); err != nil {
+		if err := linux.MakeTree(dir, tree, ""); err != nil {
 			t.Fatal(err)
 		}
 	}

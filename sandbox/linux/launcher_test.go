@@ -145,7 +145,7 @@ func boxed(t testing.TB, script string) (sandbox.Spec, linux.Places) {
 	if err := os.Chmod(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := linux.MakeTree(root, s.Root); err != nil {
+	if err := linux.MakeTree(root, s.Root, ""); err != nil {
 		t.Fatal(err)
 	}
 	return s, linux.Places{Root: root}

@@ -10,16 +10,17 @@ import (
 	"troupe/sandbox"
 )
 
-// MakeTree makes a tree in an empty directory that only the service can enter.
-// Files without contents are names of one: a name costs a tenth of a file.
-func MakeTree(dir string, t sandbox.Tree) error {
-	if err := makeTree(dir, t); err != nil {
+// MakeTree makes a tree in a directory that only the service can enter, where
+// nothing of it is yet. Files without contents are names of one, which may be
+// there already, as empty: a name costs a tenth of a file.
+func MakeTree(dir string, t sandbox.Tree, empty string) error {
+	if err := makeTree(dir, t, empty); err != nil {
 		return fmt.Errorf("make sandbox: %w", err)
 	}
 	return nil
 }
 
-func makeTree(dir string, t sandbox.Tree) error {
+func makeTree(dir string, t sandbox.Tree, empty string) error {
 	for _, d := range t.Dirs {
 		p := filepath.Join(dir, d.Path)
 		if err := os.Mkdir(p, 0o700); err != nil {
@@ -29,7 +30,6 @@ func makeTree(dir string, t sandbox.Tree) error {
 			return &os.PathError{Op: "chmod", Path: p, Err: err}
 		}
 	}
-	empty := ""
 	for _, f := range t.Files {
 		p := filepath.Join(dir, f.Path)
 		if f.Content == "" && empty != "" && os.Link(empty, p) == nil {

@@ -35,6 +35,8 @@ type Adder struct {
 	Stages *Stages
 	// Held says that the caller holds the lock of all that is added.
 	Held bool
+	// Lent are paths whose locks are there to be used; nil for none.
+	Lent *Lent
 
 	// Modulos has hashes of derivations that several Adders ask for; nil where this
 	// one remembers those that it asked for.

@@ -49,16 +49,35 @@ func (a *Adder) locked(ctx context.Context, p storepath.Path, repair bool, f fun
 	if a.Held {
 		return f(valid)
 	}
-	lock, err := pathlock.Lock(ctx, []string{a.Layout.RealPath(p)})
+	release, err := a.lock(ctx, p)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Release(true)) }()
+	defer func() { err = errors.Join(err, release()) }()
 	valid, err = a.DB.Valid(p)
 	if valid && !repair || err != nil {
 		return err
 	}
 	return f(valid)
+}
+
+// lock takes a path's lock, or borrows it.
+func (a *Adder) lock(ctx context.Context, p storepath.Path) (release func() error, err error) {
+	back, lent, err := a.Lent.borrow(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if lent {
+		return func() error {
+			back()
+			return nil
+		}, nil
+	}
+	lock, err := pathlock.Lock(ctx, []string{a.Layout.RealPath(p)})
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return lock.Release(true) }, nil
 }
 
 // Take makes what lies at place, where nobody else can reach it, valid as info

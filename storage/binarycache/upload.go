@@ -29,7 +29,7 @@ func (c *Cache) Upload(ctx context.Context, info narinfo.Info, archive io.Reader
 		return known, err
 	}
 	for _, r := range info.References {
-		if there, err := c.hasPath(ctx, r); err != nil || !there && r != info.Path {
+		if there, err := c.Has(ctx, r); err != nil || !there && r != info.Path {
 			if err == nil {
 				err = c.fail(Permanent, fmt.Errorf("cannot add '%s' to the binary cache because the reference '%s' is not valid", c.dir.Join(info.Path), c.dir.Join(r)))
 			}
@@ -56,7 +56,8 @@ func (c *Cache) asked(ctx context.Context, p storepath.Path) (narinfo.Info, bool
 	return info, true, nil
 }
 
-func (c *Cache) hasPath(ctx context.Context, p storepath.Path) (bool, error) {
+// Has says whether the cache has a path now, whatever is remembered.
+func (c *Cache) Has(ctx context.Context, p storepath.Path) (bool, error) {
 	if _, known := c.present.Load(p.HashPart()); known {
 		return true, nil
 	}

@@ -102,13 +102,22 @@ func (k SecretKeys) Sign(dir storepath.Dir, i validity.Info) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := make([]string, len(k))
-	for n, secret := range k {
+	made, err := k.SignText(text)
+	if err != nil {
+		return nil, fmt.Errorf("sign path '%s': %w", dir.Join(i.Path), err)
+	}
+	return made, nil
+}
+
+// SignText makes a signature over a text with each key.
+func (k SecretKeys) SignText(text string) ([]string, error) {
+	var made []string
+	for _, secret := range k {
 		sig, err := secret.Sign(nil, text)
 		if err != nil {
-			return nil, fmt.Errorf("sign path '%s': %w", dir.Join(i.Path), err)
+			return nil, err
 		}
-		made[n] = sig.String()
+		made = append(made, sig.String())
 	}
 	return made, nil
 }
@@ -121,14 +130,9 @@ func RealisationFingerprint(r validity.Realisation) string {
 
 // SignRealisation makes a signature with each key.
 func (k SecretKeys) SignRealisation(r validity.Realisation) ([]string, error) {
-	text := RealisationFingerprint(r)
-	var made []string
-	for _, secret := range k {
-		sig, err := secret.Sign(nil, text)
-		if err != nil {
-			return nil, fmt.Errorf("sign realisation '%v': %w", r.ID, err)
-		}
-		made = append(made, sig.String())
+	made, err := k.SignText(RealisationFingerprint(r))
+	if err != nil {
+		return nil, fmt.Errorf("sign realisation '%v': %w", r.ID, err)
 	}
 	return made, nil
 }

@@ -23,7 +23,7 @@ func (p *Caches) fetch(t *task, m *messages.FetchPath) messages.Message {
 		defer func() { <-p.local }()
 	}
 	f.repair = m.Repair
-	err := p.add(t.ctx, m.From, f)
+	err := p.add(t.ctx, m, f)
 	if err == nil {
 		return &messages.PathFetched{}
 	}
@@ -40,14 +40,17 @@ func (p *Caches) fetch(t *task, m *messages.FetchPath) messages.Message {
 	return failed
 }
 
-func (p *Caches) add(ctx context.Context, goal messages.Address, f *Found) (err error) {
+func (p *Caches) add(ctx context.Context, m *messages.FetchPath, f *Found) (err error) {
+	if program, is := f.sub.source.(*programSource); is {
+		return p.runProgram(ctx, m.From, f, program, m.Limits)
+	}
 	archive, err := f.sub.fetch(ctx, f.nar)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	counted := &counter{Reader: archive}
-	defer p.tell(goal, counted, archive)()
+	defer p.tell(m.From, counted, archive)()
 	in := readers.Get().(*bufio.Reader)
 	in.Reset(counted)
 	defer func() { in.Reset(nil); readers.Put(in) }()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,8 +50,11 @@ func (p *pool) close() {
 		if sub == nil {
 			continue
 		}
-		if r, is := sub.source.(*remoteSource); is {
-			if err := r.store.Close(); err != nil {
+		switch at := sub.source.(type) {
+		case *programSource:
+			at.close()
+		case *remoteSource:
+			if err := at.store.Close(); err != nil {
 				sub.s.Log.Warn().Err(err).Msg("close substituter")
 			}
 		}
@@ -176,6 +180,14 @@ func (s *Substituters) forgetPools() {
 // make makes the substituter of a URL; nil where there can be none.
 func (s *Substituters) make(p *pool, policy ports.BuildPolicy, url string) (*Substituter, error) {
 	sub := &Substituter{Substituters: s, dir: s.s.Layout.Dir, remote: true}
+	if strings.HasPrefix(url, programScheme) {
+		program, err := newProgramSource(url, s.s.Layout)
+		if err != nil {
+			return nil, err
+		}
+		sub.source, sub.Config = program, program.config
+		return sub, nil
+	}
 	if !remotestore.Known(url) {
 		cache, err := p.Open(url)
 		if err != nil {

@@ -13,13 +13,17 @@ import (
 )
 
 // follow tells the client of one build: that it began, what it writes, and that
-// it is over. What is said of the goal meanwhile is not for this goroutine.
-func (w *watcher) follow(g *goal, path storepath.Path) {
+// it is over, or its machine lost. What is said of the goal meanwhile is not for
+// this goroutine.
+func (w *watcher) follow(g *goal, path storepath.Path, machine string, lost <-chan struct{}) {
 	defer w.following.Done()
 	drv := w.out.d.Dir.Join(path)
-	id := w.out.start(workerproto.StartActivity{Level: workerproto.LevelInfo, Type: workerproto.ActBuild,
-		Text:   "building '" + drv + "'",
-		Fields: []workerproto.Field{workerproto.Text(drv), workerproto.Text(""), workerproto.Number(1), workerproto.Number(1)}})
+	text := "building '" + drv + "'"
+	if machine != "" {
+		text += " on '" + machine + "'"
+	}
+	id := w.out.start(workerproto.StartActivity{Level: workerproto.LevelInfo, Type: workerproto.ActBuild, Text: text,
+		Fields: []workerproto.Field{workerproto.Text(drv), workerproto.Text(machine), workerproto.Number(1), workerproto.Number(1)}})
 	defer w.out.stop(id)
 	log, err := w.logs.FollowLog(w.ctx, g.at, path)
 	if err != nil {
@@ -32,6 +36,7 @@ func (w *watcher) follow(g *goal, path storepath.Path) {
 	select {
 	case <-g.ended:
 		w.outcome(id, g.result.Status)
+	case <-lost:
 	case <-w.ctx.Done():
 	}
 }

@@ -33,7 +33,9 @@ type goal struct {
 	at       messages.Address
 	drv      storepath.Path
 	state    string
+	machine  string // where it is built, if not here
 	requests []uint64
+	lost     chan struct{} // closed when that machine is lost, and made anew
 	ended    chan struct{} // closed at its end
 	result   messages.Result
 	offer    *messages.GoalFetches // what it fetches, or is about to; nil before
@@ -77,7 +79,7 @@ func (p *Progress) Hear(m messages.Message) {
 func (p *Progress) goal(at messages.Address) *goal {
 	g := p.goals[at]
 	if g == nil {
-		g = &goal{at: at, ended: make(chan struct{})}
+		g = &goal{at: at, lost: make(chan struct{}), ended: make(chan struct{})}
 		p.goals[at] = g
 	}
 	return g
@@ -97,7 +99,11 @@ func (p *Progress) wanted(g *goal, requests []uint64) {
 }
 
 func (p *Progress) changed(g *goal, m *messages.GoalChanged) {
-	g.drv, g.state = m.Drv, m.State
+	g.drv, g.state, g.machine = m.Drv, m.State, m.Machine
+	if m.State == retrying {
+		close(g.lost)
+		g.lost = make(chan struct{})
+	}
 	p.each(g, func(w *watcher) { w.see(g, g.state) })
 }
 

@@ -101,12 +101,21 @@ func (w *watcher) see(g *goal, now string) {
 		w.counts.running++
 		w.report()
 		w.following.Add(1)
-		go w.follow(g, g.drv)
+		go w.follow(g, g.drv, g.machine, g.lost)
+	}
+	if now == retrying && w.runs[g.at] {
+		delete(w.runs, g.at)
+		w.counts.running--
+		w.report()
 	}
 }
 
-// building is the state in which a builder runs.
-const building = "building"
+// The states in which a builder runs, and in which it did on a machine that was
+// lost.
+const (
+	building = "building"
+	retrying = "retrying"
+)
 
 // seeEnd notes that a goal has ended.
 func (w *watcher) seeEnd(g *goal) {

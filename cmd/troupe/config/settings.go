@@ -113,6 +113,11 @@ type Settings struct {
 	NarinfoPositiveTTL, NarinfoNegativeTTL, NarinfoMetaTTL time.Duration
 	// Builders is Nix's own text, lines separated by newlines or ";", or "@" and the name of a file.
 	Builders string
+	// BuildersUseSubstitutes lets them fetch what they need.
+	BuildersUseSubstitutes bool
+	// BuildHook is a program with its arguments. By default it is Nix's own, in
+	// whose place we do its work.
+	BuildHook []string
 
 	AllowedUsers, TrustedUsers []string
 	TrustedSubstituters        []string
@@ -157,6 +162,7 @@ func Defaults(host Host, confDir string) Settings {
 		HTTPConnections: 25, HTTP2: true,
 		NarinfoPositiveTTL: 30 * 24 * time.Hour, NarinfoNegativeTTL: time.Hour, NarinfoMetaTTL: 7 * 24 * time.Hour,
 		Builders:     "@" + confDir + "/machines",
+		BuildHook:    []string{"nix", "__build-remote"},
 		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"}, TrustedSubstituters: []string{},
 		RequireSigs: true, SecretKeyFiles: []string{},
 		TrustedPublicKeys: []string{"cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="},

@@ -65,15 +65,19 @@ func (r *row) doing() string {
 	if r.state == fetching {
 		return ofMiB(r.bytes, r.offer.NarSize) + " MiB from " + r.offer.Cache
 	}
+	doing := r.line
 	if r.state != "building" {
-		return "(" + r.state + ")"
+		doing = "(" + r.state + ")"
 	}
-	return r.line
+	if r.machine != "" {
+		return "on " + r.machine + "  " + doing
+	}
+	return doing
 }
 
 func waitLine(total int, by map[messages.WaitFor]int) string {
 	var parts []string
-	for _, w := range []messages.WaitFor{messages.Inputs, messages.BuildSlot, messages.PathLock, messages.FreeUser} {
+	for _, w := range []messages.WaitFor{messages.Inputs, messages.BuildSlot, messages.AnyMachine, messages.PathLock, messages.FreeUser} {
 		if n := by[w]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d for %v", n, w))
 		}

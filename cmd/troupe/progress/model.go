@@ -43,6 +43,7 @@ type row struct {
 	name    string // of the derivation, without ".drv"
 	state   string
 	wait    messages.Wait
+	machine string // where it is built, if not here
 	line    string // last of its log
 	began   time.Time
 	counted bool // it needs a build
@@ -70,7 +71,7 @@ func (m *model) change(c *messages.GoalChanged, now time.Time) *row {
 	if (c.State == "building" || c.State == fetching) && r.state != c.State {
 		r.began = now
 	}
-	r.state, r.wait = c.State, c.Wait
+	r.state, r.wait, r.machine = c.State, c.Wait, c.Machine
 	return r
 }
 

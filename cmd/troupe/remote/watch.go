@@ -61,7 +61,11 @@ func (w *Watch) start(m *workerproto.StartActivity) {
 	// A build that ends without a word of how was no failure: that would be told.
 	b := &build{goal: messages.Address(fmt.Sprintf("activity/%d", m.ID)), drv: drv, began: time.Now(), status: messages.AlreadyValid}
 	w.builds[m.ID] = b
-	w.show.Observe(&messages.GoalChanged{Goal: b.goal, Drv: drv, State: "building"})
+	changed := &messages.GoalChanged{Goal: b.goal, Drv: drv, State: "building"}
+	if len(m.Fields) > 1 {
+		changed.Machine = m.Fields[1].Text
+	}
+	w.show.Observe(changed)
 }
 
 func (w *Watch) result(m *workerproto.Result) {

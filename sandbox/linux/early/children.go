@@ -12,6 +12,7 @@ type children struct {
 	files   *syscall.Rlimit // on open files, for builders; nil is what this process has
 	cgroups cgroups         // of the launcher's own thread
 	born    chan struct{}   // has an element when there may be a child
+	stage   stage           // of the launcher's own thread
 
 	mu  sync.Mutex     // guards what follows
 	ids map[int]string // of the request, by process id; "" is nobody's
@@ -26,7 +27,7 @@ func newChildren() (*children, error) {
 	if self, err = syscall.Open("/proc/self/exe", oPath|syscall.O_CLOEXEC, 0); err != nil {
 		return nil, err
 	}
-	c.files = originalFiles()
+	c.files, ignored = originalFiles(), ignoredSignals()
 	go c.reap()
 	return c, nil
 }

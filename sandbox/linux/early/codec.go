@@ -1,5 +1,7 @@
 package early
 
+import "unsafe"
+
 // Step is one thing for a stage to do.
 type Step struct {
 	Op   string
@@ -7,7 +9,8 @@ type Step struct {
 }
 
 // Encode writes a program: for each step the number of its words, then each
-// word with its length before it, all lengths in four bytes, little-endian.
+// word with its length before it and a zero byte after it, as system calls take
+// it; all lengths in four bytes, little-endian.
 func Encode(program []Step) []byte {
 	var b []byte
 	for _, s := range program {
@@ -24,18 +27,23 @@ func appendLength(b []byte, n int) []byte {
 	return append(b, byte(n), byte(n>>8), byte(n>>16), byte(n>>24))
 }
 
-func appendWord(b []byte, s string) []byte { return append(appendLength(b, len(s)), s...) }
+func appendWord(b []byte, s string) []byte {
+	return append(append(appendLength(b, len(s)), s...), 0)
+}
 
-// decode takes the first step off a program. The program comes from our own
-// process, so that a wrong one is not expected and ends the stage by a panic.
-func decode(b []byte) (s Step, rest []byte) {
+// decode takes the first step off a program into s, whose words are valid for as
+// long as the program is. The program comes from our own process, so that a wrong
+// one is not expected and is a panic.
+func (s *Step) decode(b []byte) (rest []byte) {
 	n, b := takeLength(b)
 	s.Op, b = takeWord(b)
-	s.Args = make([]string, n-1)
-	for i := range s.Args {
-		s.Args[i], b = takeWord(b)
+	s.Args = s.Args[:0]
+	for range n - 1 {
+		var word string
+		word, b = takeWord(b)
+		s.Args = append(s.Args, word)
 	}
-	return s, b
+	return b
 }
 
 func takeLength(b []byte) (int, []byte) {
@@ -44,7 +52,7 @@ func takeLength(b []byte) (int, []byte) {
 
 func takeWord(b []byte) (string, []byte) {
 	n, b := takeLength(b)
-	return string(b[:n]), b[n:]
+	return unsafe.String(&b[0], n), b[n+1:]
 }
 
 // Itoa renders a number for a step.
@@ -70,17 +78,8 @@ func atoi(s string) int {
 	return n * sign
 }
 
-// Decode reads a packet of one step.
-func Decode(b []byte) Step {
-	s, _ := decode(b)
+// Decode reads a packet of one step, which the caller may reuse.
+func Decode(b []byte) (s Step) {
+	s.decode([]byte(string(b)))
 	return s
-}
-
-func decodeAll(b []byte) (program []Step) {
-	for len(b) > 0 {
-		var s Step
-		s, b = decode(b)
-		program = append(program, s)
-	}
-	return program
 }

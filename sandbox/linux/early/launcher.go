@@ -108,8 +108,9 @@ const ForkInCgroup = "fork in a cgroup"
 // start makes one stage. Its set-up is the stage's business; what fails here is,
 // more than all else, that the kernel gives no process or no namespace.
 func (c *children) start(l launch) {
-	program, err := readAll(l.program)
-	if err != nil {
+	s := &c.stage
+	s.reset()
+	if err := s.read(l.program); err != nil {
 		failed(l, "read program", err)
 		return
 	}
@@ -121,9 +122,9 @@ func (c *children) start(l launch) {
 		defer syscall.Close(l.mapped[0])
 		defer syscall.Close(l.mapped[1])
 	}
-	s, what, err := c.stage(l, program)
-	if err != nil {
-		failed(l, what, err)
+	c.prepare(s, l)
+	if err := s.compile(); err != nil {
+		failed(l, Describe(s.current), err)
 		return
 	}
 	c.forkStage(l, s)
@@ -155,10 +156,8 @@ func failed(l launch, what string, err error) {
 	answer("failed", l.id, Itoa(number), what)
 }
 
-// stage prepares what is the same for each, and after it the program. The error
-// is of the step whose name is returned.
-func (c *children) stage(l launch, program []byte) (s *stage, what string, err error) {
-	s = &stage{}
+// prepare adds what is the same for each stage, before its program.
+func (c *children) prepare(s *stage, l launch) {
 	if l.outsideUID >= 0 {
 		s.awaitMapping(l.mapped)
 	}
@@ -173,34 +172,35 @@ func (c *children) stage(l launch, program []byte) (s *stage, what string, err e
 	if c.files != nil {
 		s.limit(syscall.RLIMIT_NOFILE, c.files)
 	}
-	steps := decodeAll(program)
-	if at, err := s.compile(steps); err != nil {
-		return nil, Describe(steps[at]), err
-	}
-	return s, "", nil
 }
 
-func readAll(fd int) ([]byte, error) {
+// read reads the program from a file.
+func (s *stage) read(fd int) error {
 	var st syscall.Stat_t
 	if err := syscall.Fstat(fd, &st); err != nil {
-		return nil, err
+		return err
 	}
-	b := make([]byte, st.Size)
-	for at := 0; at < len(b); {
-		n, err := syscall.Pread(fd, b[at:], int64(at))
+	if int(st.Size) > cap(s.program) {
+		s.program = make([]byte, st.Size)
+	}
+	s.program = s.program[:st.Size]
+	for at := 0; at < len(s.program); {
+		n, err := syscall.Pread(fd, s.program[at:], int64(at))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if n == 0 {
-			return nil, syscall.EIO
+			return syscall.EIO
 		}
 		at += n
 	}
-	return b, nil
+	return nil
 }
 
+// packet is the request that is being received.
+var packet [MaxPacket]byte
+
 func receive() (s Step, fds []int, ok bool) {
-	var packet [MaxPacket]byte
 	control := make([]byte, syscall.CmsgSpace(maxFDs*4))
 	for {
 		n, cn, _, _, err := syscall.Recvmsg(LauncherFD, packet[:], control, syscall.MSG_CMSG_CLOEXEC)
@@ -217,18 +217,17 @@ func receive() (s Step, fds []int, ok bool) {
 		if err != nil {
 			return Step{}, nil, false
 		}
-		s, _ = decode(packet[:n])
-		return s, fds, true
+		return Decode(packet[:n]), fds, true
 	}
 }
 
 func answer(op string, args ...string) {
-	packet := Encode([]Step{{op, args}})
-	if len(packet) > MaxPacket { // only a text is as long
+	said := Encode([]Step{{op, args}})
+	if len(said) > MaxPacket { // only a text is as long
 		last := len(args) - 1
 		args[last] = args[last][:MaxPacket/2]
-		packet = Encode([]Step{{op, args}})
+		said = Encode([]Step{{op, args}})
 	}
 	// A service that does not listen any more is about to close the socket.
-	syscall.Sendmsg(LauncherFD, packet, nil, nil, 0)
+	syscall.Sendmsg(LauncherFD, said, nil, nil, 0)
 }

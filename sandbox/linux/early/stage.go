@@ -25,30 +25,40 @@ const (
 	whoeverIs             // it may find nobody that it may kill
 )
 
-// stage is a program as system calls.
+// stage is a program as system calls. It is used again, as is all memory that it
+// has: what the launcher writes to after a fork is copied page by page.
 type stage struct {
-	calls []call
-	step  int
+	calls   []call
+	program []byte
+	current Step
+	step    int
 	// held are what the calls point to. It neither moves nor is it freed while
 	// the stage is forked.
 	held []unsafe.Pointer
 	err  error // of the step
 }
 
-// compile makes a stage of a program, to be appended to what it has. The error
-// is of the step that it returns.
-func (s *stage) compile(program []Step) (step int, err error) {
-	for i, p := range program {
-		s.step = i
-		meaning := meanings[p.Op]
+// reset forgets all but the memory.
+func (s *stage) reset() {
+	clear(s.held)
+	*s = stage{calls: s.calls[:0], held: s.held[:0], program: s.program[:0], current: s.current}
+}
+
+// compile adds the calls of the program. The error is of the current step.
+func (s *stage) compile() error {
+	s.step = -1
+	for rest := s.program; len(rest) > 0; {
+		rest = s.current.decode(rest)
+		s.step++
+		meaning := meanings[s.current.Op]
 		if meaning == nil {
-			return i, syscall.ENOSYS
+			return syscall.ENOSYS
 		}
-		if meaning(s, p.Args); s.err != nil {
-			return i, s.err
+		if meaning(s, s.current.Args); s.err != nil {
+			return s.err
 		}
 	}
-	return 0, nil
+	return nil
 }
 
 func (s *stage) add(number uintptr, args ...uintptr) { s.addAs(checked, number, args...) }
@@ -65,13 +75,28 @@ func (s *stage) hold(p unsafe.Pointer) uintptr {
 	return uintptr(p)
 }
 
-// text is the address of a string that ends with a zero byte.
+// text is the address of a string that ends with a zero byte. Those of the program
+// do.
 func (s *stage) text(t string) uintptr {
+	if p := unsafe.StringData(t); s.within(p) {
+		for i := range len(t) {
+			if t[i] == 0 {
+				s.err = syscall.EINVAL
+			}
+		}
+		return uintptr(unsafe.Pointer(p))
+	}
 	p, err := syscall.BytePtrFromString(t)
 	if err != nil {
 		s.err = err
 	}
 	return s.hold(unsafe.Pointer(p))
+}
+
+func (s *stage) within(p *byte) bool {
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(s.program)))
+	at := uintptr(unsafe.Pointer(p))
+	return first <= at && at < first+uintptr(len(s.program))
 }
 
 // texts is the address of addresses of strings, with a zero after them.

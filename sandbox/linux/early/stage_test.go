@@ -8,7 +8,8 @@ import (
 func TestCompile(t *testing.T) {
 	s := &stage{}
 	s.add(syscall.SYS_SETSID)
-	if _, err := s.compile([]Step{{"chdir", []string{"/"}}, {"bind", []string{"/a", "/b"}}, {"hostname", []string{"h", "d"}}}); err != nil {
+	s.program = Encode([]Step{{"chdir", []string{"/"}}, {"bind", []string{"/a", "/b"}}, {"hostname", []string{"h", "d"}}})
+	if err := s.compile(); err != nil {
 		t.Fatal(err)
 	}
 	want := []struct {
@@ -34,9 +35,9 @@ func TestCompileNothingWrong(t *testing.T) {
 		{Step{"chdir", []string{"/with\x00zero"}}, syscall.EINVAL},
 		{Step{"exec", []string{"/bin/sh", "1", "sh", "A=\x00"}}, syscall.EINVAL},
 	} {
-		at, err := (&stage{}).compile([]Step{{"end", nil}, tt.step})
-		if at != 1 || err != tt.err {
-			t.Errorf("%s: step %d, %v", Describe(tt.step), at, err)
+		s := &stage{program: Encode([]Step{{"end", nil}, tt.step})}
+		if err := s.compile(); err != tt.err || Describe(s.current) != Describe(tt.step) {
+			t.Errorf("%s: %v", Describe(s.current), err)
 		}
 	}
 }
@@ -48,8 +49,8 @@ func TestFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Close(pipe[0])
-	s := &stage{}
-	if _, err := s.compile([]Step{{"umask", []string{"18"}}, {"chdir", []string{"/nonexistent"}}, {"end", nil}}); err != nil {
+	s := &stage{program: Encode([]Step{{"umask", []string{"18"}}, {"chdir", []string{"/nonexistent"}}, {"end", nil}})}
+	if err := s.compile(); err != nil {
 		t.Fatal(err)
 	}
 	pid, err := s.spawn(0, -1, pipe[1])

@@ -150,7 +150,7 @@ func dropCapabilities(s *stage, _ []string) {
 
 // seccomp installs a filter: instructions of eight bytes each.
 func seccomp(s *stage, a []string) {
-	filter := []byte(a[0])
+	filter := []byte(a[0]) // aligned
 	program := &struct {
 		length uint16
 		_      [6]byte
@@ -182,11 +182,23 @@ func executeSelf(s *stage, a []string) { // arguments; there is no environment
 // defaultSignals lets no signal be ignored because the service ignores it: that
 // alone would survive an exec. Then it lets them come.
 func (s *stage) defaultSignals() {
-	action := s.hold(unsafe.Pointer(&[4]uint64{})) // struct sigaction: the default, no flags, nothing blocked
-	for signal := uintptr(1); signal <= signals; signal++ {
-		if signal != uintptr(syscall.SIGKILL) && signal != uintptr(syscall.SIGSTOP) {
-			s.add(syscall.SYS_RT_SIGACTION, signal, action, 0, sigsetBytes)
-		}
+	for _, signal := range ignored {
+		action := s.hold(unsafe.Pointer(&[4]uint64{})) // struct sigaction: the default, no flags, nothing blocked
+		s.add(syscall.SYS_RT_SIGACTION, signal, action, 0, sigsetBytes)
 	}
 	s.add(syscall.SYS_RT_SIGPROCMASK, sigSetmask, s.hold(unsafe.Pointer(new(uint64))), 0, sigsetBytes)
+}
+
+// ignored are the signals that this process was started to ignore, and Go lets it.
+var ignored []uintptr
+
+func ignoredSignals() (all []uintptr) {
+	for signal := uintptr(1); signal <= signals; signal++ {
+		var action [4]uint64 // the first word is the handler; 1 is that it is ignored
+		_, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, signal, 0, uintptr(unsafe.Pointer(&action)), sigsetBytes, 0, 0)
+		if e == 0 && action[0] == 1 {
+			all = append(all, signal)
+		}
+	}
+	return all
 }

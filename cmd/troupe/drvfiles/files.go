@@ -1,4 +1,6 @@
-package main
+// Package drvfiles reads derivations from where people have them: files,
+// directories and archives.
+package drvfiles
 
 import (
 	"archive/tar"
@@ -12,9 +14,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// eachDerivation reads a file, a directory of derivations or a tar archive of
+// Each reads a file, a directory of derivations or a tar archive of
 // them.
-func eachDerivation(file string, take func(name string, data []byte)) error {
+func Each(file string, take func(name string, data []byte)) error {
 	switch {
 	case strings.HasSuffix(file, ".tar"), strings.HasSuffix(file, ".tar.zst"):
 		return eachInTar(file, take)

@@ -1,0 +1,210 @@
+package ports
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"troupe/sandbox"
+	"troupe/sandbox/linux"
+	"troupe/storage/localstore"
+)
+
+// shell is a directory that a builder can write to, and the mount points that were
+// made in it. What is mounted on these hides them from the builder.
+type shell struct {
+	stamp  stamp            // of the directory
+	flags  uint32           // of the directory, as chattr sets them
+	attrs  int              // bytes of the names of its extended attributes
+	start  int64            // its size when it was empty
+	points map[string]stamp // by path below it
+}
+
+// stamp tells a file that nothing was done to from others.
+type stamp struct {
+	inode          uint64
+	mode, uid, gid uint32
+	size           int64
+	changed        unix.Timespec // zero of a file that has many names
+}
+
+func stampOf(st *unix.Stat_t) stamp {
+	s := stamp{inode: st.Ino, mode: st.Mode, uid: st.Uid, gid: st.Gid, size: st.Size}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		s.changed = st.Ctim
+	}
+	return s
+}
+
+// newShell is an empty directory.
+func newShell(dir string) (*shell, error) {
+	s := &shell{}
+	err := s.note(dir, sandbox.Tree{})
+	s.start = s.stamp.size
+	return s, err
+}
+
+// look tells f of a directory what a builder can change of it.
+func (s *shell) look(dir string, f func(st *unix.Stat_t, flags uint32, attrs int) error) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		flags = 0 // a file system without
+	}
+	attrs, err := unix.Flistxattr(fd, nil)
+	if err != nil && !errors.Is(err, unix.ENOTSUP) {
+		return &os.PathError{Op: "list attributes", Path: dir, Err: err}
+	}
+	return f(&st, flags, attrs)
+}
+
+// fill makes a tree in a directory of a shell: what is there of it stays, and what
+// is not of it is removed. One that has grown is made anew first, unless it can
+// stay as it is: how large a directory is can be seen.
+func (s *shell) fill(dir string, t sandbox.Tree) error {
+	missing, extra := s.compare(t)
+	if len(extra) > 0 && s.stamp.size != s.start {
+		if err := s.renew(dir); err != nil {
+			return err
+		}
+		missing, extra = s.compare(t)
+	}
+	for _, name := range extra {
+		if _, err := localstore.Remove(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+		delete(s.points, name)
+	}
+	if len(missing.Dirs)+len(missing.Files)+len(missing.Links)+len(extra) == 0 {
+		return nil
+	}
+	if err := linux.MakeTree(dir, missing, s.emptyFile(dir)); err != nil {
+		return err
+	}
+	return s.note(dir, t)
+}
+
+// emptyFile is one of the mount points, or "".
+func (s *shell) emptyFile(dir string) string {
+	for name, st := range s.points {
+		if st.mode&unix.S_IFMT == unix.S_IFREG {
+			return filepath.Join(dir, name)
+		}
+	}
+	return ""
+}
+
+// compare is what a tree has that is not there, and what is there and not of it,
+// what is in a directory before that. Links are no mount points: they are made
+// each time.
+func (s *shell) compare(t sandbox.Tree) (missing sandbox.Tree, extra []string) {
+	wanted := map[string]uint32{}
+	for _, d := range t.Dirs {
+		wanted[d.Path] = unix.S_IFDIR
+	}
+	for _, f := range t.Files {
+		wanted[f.Path] = unix.S_IFREG
+	}
+	for name, st := range s.points {
+		if wanted[name] != st.mode&unix.S_IFMT {
+			extra = append(extra, name)
+		}
+	}
+	slices.SortFunc(extra, func(a, b string) int { return strings.Compare(b, a) })
+	there := func(name string) bool {
+		st, ok := s.points[name]
+		return ok && wanted[name] == st.mode&unix.S_IFMT
+	}
+	missing.Links = t.Links
+	missing.Dirs = slices.DeleteFunc(slices.Clone(t.Dirs), func(d sandbox.Dir) bool { return there(d.Path) })
+	missing.Files = slices.DeleteFunc(slices.Clone(t.Files), func(f sandbox.File) bool { return there(f.Path) })
+	return missing, extra
+}
+
+func (s *shell) renew(dir string) error {
+	if _, err := localstore.Remove(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	anew, err := newShell(dir)
+	if err == nil {
+		*s = *anew
+	}
+	return err
+}
+
+// note takes stamps of the directory and of all mount points, when they are made.
+func (s *shell) note(dir string, t sandbox.Tree) error {
+	s.points = make(map[string]stamp, len(t.Dirs)+len(t.Files))
+	for _, d := range t.Dirs {
+		s.points[d.Path] = stamp{}
+	}
+	for _, f := range t.Files {
+		s.points[f.Path] = stamp{}
+	}
+	var st unix.Stat_t
+	for name := range s.points {
+		if err := unix.Lstat(filepath.Join(dir, name), &st); err != nil {
+			return &os.PathError{Op: "stat", Path: filepath.Join(dir, name), Err: err}
+		}
+		s.points[name] = stampOf(&st)
+	}
+	return s.look(dir, func(st *unix.Stat_t, flags uint32, attrs int) error {
+		s.stamp, s.flags, s.attrs = stampOf(st), flags, attrs
+		return nil
+	})
+}
+
+// restore removes what is there beside the mount points and gives the directory
+// back to the service. The error is that it is not as it was made.
+func (s *shell) restore(dir string) error {
+	if err := s.removeOthers(dir); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	for name, made := range s.points {
+		if err := unix.Lstat(filepath.Join(dir, name), &st); err != nil || stampOf(&st) != made {
+			return fmt.Errorf("'%s' in '%s' is not as it was made", name, dir)
+		}
+	}
+	if err := os.Lchown(dir, os.Geteuid(), os.Getegid()); err != nil {
+		return err
+	}
+	return s.look(dir, func(st *unix.Stat_t, flags uint32, attrs int) error {
+		if st.Ino != s.stamp.inode || st.Size != s.stamp.size || flags != s.flags || attrs != s.attrs {
+			return fmt.Errorf("'%s' is not as it was made", dir)
+		}
+		return nil
+	})
+}
+
+func (s *shell) removeOthers(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if _, ok := s.points["/"+e.Name()]; ok {
+			continue
+		}
+		if _, err := localstore.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

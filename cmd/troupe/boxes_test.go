@@ -1,0 +1,51 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A sandbox that a build had is another's after it. That one sees what it would
+// see in one of its own.
+func TestNothingOfABuildIsInTheNext(t *testing.T) {
+	needBuilds(t)
+	work := tempDir(t)
+	s := newTestStore(t, work, filepath.Join(work, "root"), "--option", "sandbox", "true", "--option", "max-jobs", "1")
+	s.addBusybox(work)
+	look := "cd /; { find /tmp /build /nix/store -maxdepth 1 | sort; stat -c '%n %a %u %g %s' /tmp /build /nix/store; cat /build/.[!.]* 2>/dev/null; } > $out; "
+	leave := "echo x > /tmp/left; mkdir -p /build/left/.x; echo y > /build/.hidden; ln -s / /tmp/link; mkdir /nix/store/left; echo z > /nix/store/left/z; " +
+		"chmod 000 /build/left /nix/store/left; chmod 777 /build /nix/store 2>/dev/null; true"
+	var last *recipe
+	for _, name := range []string{"a", "b", "c", "d"} {
+		r := &recipe{name: name, script: look + leave}
+		if last != nil {
+			r.inputs = []*recipe{last}
+		}
+		last = s.write(work, r)
+	}
+	s.want(0, "build", last.file)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		got := read(t, s, name, last)
+		for _, trace := range []string{"left", "hidden", "/tmp/"} {
+			if strings.Contains(got, trace) {
+				t.Errorf("'%s' has seen\n%s", name, got)
+			}
+		}
+		if !strings.Contains(got, "\n/build 700 ") || !strings.Contains(got, "\n/nix/store 1775 ") {
+			t.Errorf("'%s' has seen\n%s", name, got)
+		}
+	}
+}
+
+func read(t *testing.T, s *testStore, name string, r *recipe) string {
+	t.Helper()
+	for ; r.name != name; r = r.inputs[0] {
+	}
+	b, err := os.ReadFile(s.layout().RealPath(r.paths["out"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
