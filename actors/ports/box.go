@@ -143,11 +143,19 @@ func (b *build) recyclable() bool {
 		return false
 	}
 	for _, m := range b.spec.Mounts {
-		if m.Kind == sandbox.Bind && !m.ReadOnly && m.Source != b.hostBuild() && m.Source != b.hostTmp() && linux.Look(m.Source).Kind == sandbox.Directory {
-			return false // of sandbox-paths; there may be a socket in it
+		if m.Kind == sandbox.Bind && !m.ReadOnly && m.Source != b.hostBuild() && m.Source != b.hostTmp() && leadsOut(m.Source) {
+			return false
 		}
 	}
 	return true
+}
+
+// leadsOut reports whether a path of the host may let a builder reach somebody:
+// it is a socket, or a directory in which there may be one. Files and devices
+// carry no descriptors.
+func leadsOut(path string) bool {
+	st, err := os.Stat(path)
+	return err != nil || !st.Mode().IsRegular() && st.Mode()&os.ModeDevice == 0
 }
 
 // root is a directory that holds a tree. Builds share it: it is read-only to
