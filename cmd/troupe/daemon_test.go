@@ -98,7 +98,7 @@ func (s *site) read(name string) string {
 func (s *site) env(conf string, more ...string) []string {
 	env := []string{"PATH=" + s.at("bin") + ":" + os.Getenv("PATH"), "HOME=" + s.at("home"), "TMPDIR=" + s.at("tmp"), "NIX_CONF_DIR=" + s.at(conf),
 		"NIX_STORE_DIR=" + s.at("store"), "NIX_STATE_DIR=" + s.at("var"), "NIX_LOG_DIR=" + s.at("log"), "NIX_DAEMON_SOCKET_PATH=" + s.at("socket"),
-		"LC_ALL=C", "TERM=dumb", "work=" + s.work, "USER=tester"}
+		"LC_ALL=C", "TERM=dumb", "GODEBUG=" + os.Getenv("GODEBUG"), "work=" + s.work, "USER=tester"}
 	return append(env, more...)
 }
 
