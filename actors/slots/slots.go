@@ -178,11 +178,13 @@ func (s *Slots) onRank(m *messages.RankGoal) {
 		s.become(e, ranked)
 	}
 	s.count(e, -1)
-	s.leave(e)
 	s.wish(e, -1)
 	e.rank = *m
 	s.wish(e, 1)
-	s.join(e, m.Client)
+	if e.client.name != m.Client { // one that stays keeps its place among the others
+		s.leave(e)
+		s.join(e, m.Client)
+	}
 	s.count(e, 1)
 	if was == queued {
 		s.become(e, queued)

@@ -88,10 +88,7 @@ func (c *connection) greet() error {
 		return err
 	}
 	c.d, c.out.d = d, d
-	refusal, err := c.admit()
-	if err != nil {
-		return err
-	}
+	refusal := c.admit()
 	c.out.begin()
 	if refusal != "" {
 		refused := errors.New(refusal)
@@ -108,20 +105,18 @@ const greetingTime = time.Minute
 // what clients show, and decide by.
 const NixVersion = "2.34.8"
 
-// admit asks the door whether the client may have a session.
-func (c *connection) admit() (refusal string, err error) {
+// admit asks the door whether the client may have a session. The door answers
+// everybody, and whoever it has let in must take leave of it: so its answer is waited
+// for, although the connection may be closed meanwhile.
+func (c *connection) admit() (refusal string) {
 	hello := &messages.ClientConnected{Session: c.address}
 	if c.nest != nil {
 		hello.Within = c.nest.Goal
 	}
 	c.p.out.Send(messages.Door, hello)
-	select {
-	case refusal = <-c.admitted:
-		c.inside = refusal == ""
-		return refusal, nil
-	case <-c.ctx.Done():
-		return "", c.ctx.Err()
-	}
+	refusal = <-c.admitted
+	c.inside = refusal == ""
+	return refusal
 }
 
 // next awaits an operation.
