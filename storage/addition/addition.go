@@ -31,8 +31,13 @@ type Adder struct {
 	// Keep is told of each path before it is looked for, so that no collector
 	// takes it meanwhile; nil where there is none.
 	Keep func(...storepath.Path) error
+<<<<<<< HEAD
 	// Admit refuses derivations that are not to be in the store; nil refuses none.
 	Admit func(*derivation.Derivation) error
+=======
+	// Stages has directories to stage in; nil where each object makes its own.
+	Stages *Stages
+>>>>>>> main
 	// Held says that the caller holds the lock of all that is added.
 	Held bool
 	// Lent are paths whose locks are there to be used; nil for none.
