@@ -91,7 +91,7 @@ func featureIDs() (ids []string) {
 	for _, group := range []struct {
 		letter string
 		count  int
-	}{{"G", 8}, {"C", 6}, {"U", 4}, {"D", 18}, {"S", 5}, {"T", 5}, {"E", 2}, {"V", 4}, {"F", 5}} {
+	}{{"G", 8}, {"C", 6}, {"U", 4}, {"D", 18}, {"H", 4}, {"S", 5}, {"T", 5}, {"E", 2}, {"V", 4}, {"F", 5}} {
 		for n := 1; n <= group.count; n++ {
 			ids = append(ids, fmt.Sprintf("%s%d", group.letter, n))
 		}

@@ -98,7 +98,7 @@ func (p *replay) step(was Record) {
 		p.compare(a, was)
 	}
 	for _, e := range was.Effects {
-		if s, ok := e.(host.Spawn); ok && p.actors[s.Actor] == nil {
+		if s, ok := e.(host.Spawn); ok { // a builder that was lost with its machine has a successor
 			p.add(s.Actor, s.Kind)
 		}
 	}

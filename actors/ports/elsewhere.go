@@ -19,6 +19,11 @@ import (
 	"troupe/storage/storepath"
 )
 
+// IdentitySetting is what a service calls itself where it is a client that has
+// something built. A machine that turns out to be the service itself would wait for
+// its own locks for ever. Nix does not know it, and says nothing of it.
+const IdentitySetting = "troupe-service"
+
 // RemotePolicy is what the settings say about builds elsewhere.
 type RemotePolicy struct {
 	Machines *buildmachines.List // nil: there are none

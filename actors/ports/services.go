@@ -1,6 +1,7 @@
 package ports
 
 import (
+	"crypto/rand"
 	"fmt"
 	"os"
 	"strings"
@@ -36,6 +37,8 @@ type Services struct {
 	// Given has derivations that are not in the store; nil is none.
 	Given  *Given
 	Hashes *Hashes
+	// Identity tells this service from all others; the tree makes it.
+	Identity string
 	// Lent are outputs that hooks may add; the tree makes it.
 	Lent *addition.Lent
 	Log  zerolog.Logger
@@ -78,7 +81,7 @@ type CachePolicy struct {
 func (s Services) Shared() Services {
 	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}
 	s.Hashes = NewHashes(s.Layout, s.DB)
-	s.Given, s.Lent = &Given{}, &addition.Lent{}
+	s.Given, s.Lent, s.Identity = &Given{}, &addition.Lent{}, rand.Text()
 	return s
 }
 

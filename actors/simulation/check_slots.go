@@ -46,8 +46,8 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 // as a client that is there wants.
 func (w *World) slotLimit() int {
 	most := w.Slots
-	for _, n := range w.view.jobs {
-		most = max(most, n)
+	for _, r := range w.view.ranked {
+		most = max(most, r.Jobs)
 	}
 	return most
 }

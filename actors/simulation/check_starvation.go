@@ -83,47 +83,45 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 }
 
 func (c *starvationChecker) granted(w *World, to messages.Address) error {
-	winner := w.view.goals[to]
+	winner := w.view.ranked[to]
 	fetch := to.IsFetch()
-	if winner == nil || w.Slots == 0 && !fetch {
+	if w.Slots == 0 && !fetch {
 		return nil
 	}
 	c.grants++
 	waiting := c.waiting(w, winner, fetch)
 	for share, p := range c.passed {
-		if share.fetch == fetch && !slices.Contains(waiting, share.client) {
+		if share.fetch == fetch && !waiting[share.client] {
 			delete(c.passed, share)
-		} else if share.fetch == fetch && (slices.Contains(p.by, winner.rank.Client) || c.came[winner.rank.Client] > p.since) {
-			return fmt.Errorf("%s has been passed over by %v, and now by %s", share.client, p.by, winner.rank.Client)
+		} else if share.fetch == fetch && (slices.Contains(p.by, winner.Client) || c.came[winner.Client] > p.since) {
+			return fmt.Errorf("%s has been passed over by %v, and now by %s", share.client, p.by, winner.Client)
 		}
 	}
-	for _, client := range waiting {
+	for client := range waiting {
 		p := c.passed[clientShare{client, fetch}]
 		if p == nil {
 			p = &passed{since: c.grants - 1}
 			c.passed[clientShare{client, fetch}] = p
 		}
-		p.by = append(p.by, winner.rank.Client)
+		p.by = append(p.by, winner.Client)
 	}
 	return nil
 }
 
 // waiting are the other clients that have no slot of a kind and could have had the
 // winner's.
-func (c *starvationChecker) waiting(w *World, winner *goalView, fetch bool) (clients []messages.Address) {
+func (c *starvationChecker) waiting(w *World, winner messages.RankGoal, fetch bool) map[messages.Address]bool {
+	clients := map[messages.Address]bool{}
 	for at, here := range c.queued {
-		g := w.view.goals[at]
-		if g != nil && here && at.IsFetch() == fetch && g.rank.Client != winner.rank.Client && g.rank.Urgency >= winner.rank.Urgency &&
-			g.rank.Jobs != messages.NoLocalBuilds {
-			clients = append(clients, g.rank.Client)
+		r := w.view.ranked[at]
+		if here && at.IsFetch() == fetch && r.Client != winner.Client && r.Urgency >= winner.Urgency && r.Jobs != messages.NoLocalBuilds {
+			clients[r.Client] = true
 		}
 	}
-	return slices.DeleteFunc(clients, func(client messages.Address) bool {
-		for at := range w.view.slots {
-			if g := w.view.goals[at]; g != nil && at.IsFetch() == fetch && g.rank.Client == client {
-				return true
-			}
+	for at := range w.view.slots {
+		if at.IsFetch() == fetch {
+			delete(clients, w.view.ranked[at].Client)
 		}
-		return false
-	})
+	}
+	return clients
 }

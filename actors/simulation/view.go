@@ -21,12 +21,12 @@ type view struct {
 	goals    map[messages.Address]*goalView
 	living   []*goalView // the same
 	byKey    map[messages.GoalKey]messages.Address
-	slots    map[messages.Address]messages.Place // held, and where
-	lent     map[messages.Address]int            // goal to uid
-	jobs     map[messages.Address]int            // of goals that slots knows: how many builds their clients want
-	alive    map[messages.Address]bool           // actors that were spawned
-	failed   map[messages.Address]bool           // actors that panicked
-	twice    messages.GoalKey                    // a goal that was made although it is there
+	slots    map[messages.Address]messages.Place    // held, and where
+	lent     map[messages.Address]int               // goal to uid
+	ranked   map[messages.Address]messages.RankGoal // goals that slots knows, whether they are there still or not
+	alive    map[messages.Address]bool              // actors that were spawned
+	failed   map[messages.Address]bool              // actors that panicked
+	twice    messages.GoalKey                       // a goal that was made although it is there
 }
 
 // request is one that the worker has taken and not answered.
@@ -63,7 +63,7 @@ func (v *view) crash() {
 	v.requests, v.goals = map[uint64]*request{}, map[messages.Address]*goalView{}
 	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]messages.Place{}
 	v.lent, v.living = map[messages.Address]int{}, nil
-	v.jobs = map[messages.Address]int{}
+	v.ranked = map[messages.Address]messages.RankGoal{}
 	v.alive, v.failed = map[messages.Address]bool{}, map[messages.Address]bool{}
 }
 
@@ -222,7 +222,7 @@ func (v *view) forget(goal messages.Address) {
 func (v *view) slot(s host.Step) {
 	switch m := s.Message.(type) {
 	case *messages.RankGoal:
-		v.jobs[m.Goal] = m.Jobs
+		v.ranked[m.Goal] = *m
 		if g := v.goals[m.Goal]; g != nil {
 			g.rank = *m
 		}
@@ -230,7 +230,7 @@ func (v *view) slot(s host.Step) {
 		delete(v.slots, m.Goal)
 	case *messages.ForgetGoal:
 		delete(v.slots, m.Goal)
-		delete(v.jobs, m.Goal)
+		delete(v.ranked, m.Goal)
 	}
 }
 

@@ -202,7 +202,7 @@ func (w *World) fetched(f *fetch) messages.Message {
 	case w.hit(NARIsBad):
 		return &messages.FetchFailed{More: more, Reason: "hash mismatch"}
 	}
-	if !f.repair || !w.disk.valid(f.path) {
+	if !w.disk.valid(f.path) { // one without a path before has been built to the same meanwhile
 		w.disk.register(f.path, f.refs)
 	}
 	return &messages.PathFetched{}

@@ -27,7 +27,10 @@ type lockWant struct {
 	held  bool
 }
 
-const lockTime = 3 * time.Millisecond
+const (
+	lockTime   = 3 * time.Millisecond
+	slowUnlock = 300 * time.Millisecond
+)
 
 func newLocks(w *World) *locks {
 	return &locks{w: w, owner: map[storepath.Path]messages.Address{}, asked: map[messages.Address]*lockWant{}}
@@ -40,7 +43,11 @@ func (l *locks) take(m messages.Message) {
 	case *messages.AwaitLock:
 		l.ask(&lockWant{owner: m.Owner, paths: m.Paths, wait: true})
 	case *messages.Unlock:
-		l.w.work(messages.Locks, lockTime, func() {
+		most := lockTime
+		if l.w.rng.IntN(16) == 0 {
+			most = slowUnlock
+		}
+		l.w.work(messages.Locks, most, func() {
 			l.give(m.Owner)
 			l.w.send(messages.Locks, messages.PathLocks, &messages.FilesUnlocked{Owner: m.Owner})
 		})

@@ -84,13 +84,22 @@ func (w *World) drain() {
 	}
 	w.ev.after(patience+lastWords, "", w.life, func() {
 		if p.ending == draining {
-			for _, v := range p.inOrder() {
-				v.close(true)
-			}
+			p.closeAll()
 		}
 	})
 	for _, c := range w.clients {
 		c.cancelAll()
+	}
+}
+
+// closeAll hangs up on those who do not read. What others wait for was to be
+// cancelled when patience was over.
+func (p *sessionsPort) closeAll() {
+	for _, v := range p.inOrder() {
+		if v.state == asking {
+			p.w.fail("sessions", fmt.Sprintf("%s still waits for request %d, and was to be cut off", v.address, v.asked.Request))
+		}
+		v.close(true)
 	}
 }
 

@@ -65,7 +65,7 @@ func (c *makespanCmd) plan() (makespan.Plan, error) {
 
 func (c *makespanCmd) print(plan makespan.Plan, all []makespan.Result) error {
 	head := fmt.Sprintf("%d derivations, work %v, longest path %v", len(plan.Took), short(plan.Work()), short(plan.Critical()))
-	columns := []string{"slots", "bound"}
+	columns := []string{"slots", "bound", "floor"}
 	for _, p := range slots.Policies() {
 		columns = append(columns, string(p), "over")
 	}
@@ -76,7 +76,7 @@ func (c *makespanCmd) print(plan makespan.Plan, all []makespan.Result) error {
 	}
 	var lines [][]string
 	for _, r := range all {
-		line := []string{fmt.Sprint(r.Slots), short(r.Bound)}
+		line := []string{fmt.Sprint(r.Slots), short(r.Bound), short(r.Floor)}
 		for _, p := range slots.Policies() {
 			line = append(line, short(r.Makespan[p]), fmt.Sprintf("%.1f %%", 100*r.Over(p)))
 		}

@@ -167,6 +167,7 @@ in rec {
   gated = d "gated" "echo begun; sleep 0.7; echo ends; echo > $out";
   beside = d "beside" "sleep 0.5; echo > $out";
   many = map (n: d "many-${toString n}" "sleep 0.05; echo ${toString n} > $out") (builtins.genList (n: n) 20);
+  slow = map (n: d "slow-${toString n}" "sleep 1; echo ${toString n} > $out") (builtins.genList (n: n) 6);
 }
 `
 

@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"sync"
 
 	"troupe/storage/localstore"
 	"troupe/storage/nar"
@@ -60,7 +61,9 @@ type received struct {
 
 func receive(ctx context.Context, place string, m storepath.Method, algorithm nixhash.Algorithm, r io.Reader) (got received, err error) {
 	if m == storepath.Flat || m == storepath.Text {
-		got.own, err = receiveFile(ctx, place, algorithm, r)
+		if got.own, err = receiveFile(ctx, place, algorithm, r); err == nil {
+			err = canonicalise(place)
+		}
 		return got, err
 	}
 	own := algorithm
@@ -93,13 +96,23 @@ func receiveFile(ctx context.Context, place string, algorithm nixhash.Algorithm,
 	return nixhash.Finish(algorithm, h), errors.Join(err, f.Close())
 }
 
-// receiveArchive restores an archive and hashes it as it comes; an archive has
-// one form only, so that what came is what is there. With another algorithm it
-// is hashed by that too.
+// receiveArchive restores an archive, with the metadata of the store, and hashes it as
+// it comes; an archive has one form only, so that what came is what is there. With
+// another algorithm it is hashed by that too.
 func receiveArchive(ctx context.Context, place string, other nixhash.Algorithm, r io.Reader) (*hashing, error) {
 	h := newHashing(untilDone{ctx, r}, other)
-	err := nar.Restore(h, place)
+	defer h.free()
+	plain, err := nar.RestoreStored(h, place)
+	if err == nil && !plain {
+		err = canonicalise(place)
+	}
 	return h, errors.Join(err, h.gathered.Flush())
+}
+
+// canonicalise gives what lies at a place, where nobody else can reach it, the
+// metadata of the store.
+func canonicalise(place string) error {
+	return localstore.Canonicalise(place, localstore.Options{BuilderUID: -1})
 }
 
 // copySize is in bytes.
@@ -122,8 +135,18 @@ func newHashing(r io.Reader, other nixhash.Algorithm) *hashing {
 		h.other = other.New()
 		to = io.MultiWriter(h.sha256, h.other)
 	}
-	h.gathered = bufio.NewWriterSize(to, copySize)
+	h.gathered = gatherers.Get().(*bufio.Writer)
+	h.gathered.Reset(to)
 	return h
+}
+
+// gatherers are kept for the next: many an archive is small.
+var gatherers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, copySize) }}
+
+// free ends what is hashed.
+func (h *hashing) free() {
+	h.gathered.Reset(nil)
+	gatherers.Put(h.gathered)
 }
 
 func (h *hashing) Read(b []byte) (int, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"time"
 
 	"troupe/storage/localstore"
@@ -23,6 +22,9 @@ func (a *Adder) add(ctx context.Context, p storepath.Path, refs []storepath.Path
 			if err := write(place); err != nil {
 				return err
 			}
+			if err := canonicalise(place); err != nil {
+				return err
+			}
 			info, err := a.examine(ctx, place, info)
 			if err != nil {
 				return err
@@ -30,20 +32,6 @@ func (a *Adder) add(ctx context.Context, p storepath.Path, refs []storepath.Path
 			return a.install(place, info, reg)
 		})
 	})
-}
-
-// staged gives write a place in a directory of its own, of which nothing is
-// left afterwards.
-func (a *Adder) staged(write func(place string) error) (err error) {
-	stage, err := a.Layout.Stage("add-")
-	if err != nil {
-		return err
-	}
-	defer func() { // nothing is in it any more when all went well
-		_, rerr := localstore.Remove(stage)
-		err = errors.Join(err, rerr)
-	}()
-	return write(filepath.Join(stage, "object"))
 }
 
 // locked calls f under the path's lock with whether it is valid. Without repair
@@ -96,11 +84,15 @@ func (a *Adder) lock(ctx context.Context, p storepath.Path) (release func() erro
 // says; hash, size and time are filled in where they are not known. If the path
 // is valid already, it stays, and place is as it was.
 func (a *Adder) Take(ctx context.Context, place string, info validity.Info) error {
+	if err := canonicalise(place); err != nil {
+		return err
+	}
 	return a.settle(ctx, place, info, false)
 }
 
-// settle makes what has been received valid. The lock is taken only now, so
-// that somebody who sends slowly holds up nobody.
+// settle makes what has been received valid, which has the metadata of the store
+// already. The lock is taken only now, so that somebody who sends slowly holds up
+// nobody.
 func (a *Adder) settle(ctx context.Context, place string, info validity.Info, repair bool) error {
 	return a.locked(ctx, info.Path, repair, func(valid bool) error {
 		info, err := a.examine(ctx, place, info)
@@ -114,12 +106,8 @@ func (a *Adder) settle(ctx context.Context, place string, info validity.Info, re
 	})
 }
 
-// examine makes the metadata canonical and fills in what is not known: hash and
-// size, and when it was.
+// examine fills in what is not known: hash and size, and when it was.
 func (a *Adder) examine(ctx context.Context, place string, info validity.Info) (validity.Info, error) {
-	if err := localstore.Canonicalise(place, localstore.Options{BuilderUID: -1}); err != nil {
-		return info, err
-	}
 	if info.NarHash.IsZero() {
 		scanned, err := localstore.Scan(place, nil)
 		if err != nil {
@@ -146,8 +134,10 @@ func (a *Adder) install(staged string, info validity.Info, reg validity.Registra
 		}
 	}
 	real := a.Layout.RealPath(info.Path)
-	if _, err := localstore.Remove(real); err != nil { // a leftover that is not valid
-		return err
+	if _, err := os.Lstat(real); !errors.Is(err, os.ErrNotExist) {
+		if _, err := localstore.Remove(real); err != nil { // a leftover that is not valid
+			return err
+		}
 	}
 	if err := localstore.Move(staged, real); err != nil {
 		return err

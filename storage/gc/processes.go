@@ -157,9 +157,11 @@ func objectName(text []byte) string {
 	return string(text)
 }
 
-// gone drops the errors of processes that have ended, or are another's.
+// gone drops the errors of processes that have ended, or are another's, and of
+// files so deep that the kernel does not tell their names: any process could have
+// one open, and no collection would end well any more.
 func gone(err error) error {
-	for _, harmless := range []error{unix.ENOENT, unix.EACCES, unix.ESRCH, unix.EPERM} {
+	for _, harmless := range []error{unix.ENOENT, unix.EACCES, unix.ESRCH, unix.EPERM, unix.ENAMETOOLONG} {
 		if errors.Is(err, harmless) {
 			return nil
 		}

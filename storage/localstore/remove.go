@@ -36,6 +36,7 @@ const maxLevel = 100
 type remover struct {
 	shown string // the tree
 	top   int    // descriptor of the tree's own directory
+	dents []byte // of the directory that is being listed
 	moved int    // how many names were tried for what was moved to the top
 	freed uint64 // bytes
 }
@@ -100,9 +101,9 @@ func (r *remover) directory(dirfd int, name string, level int) error {
 }
 
 func (r *remover) contents(fd, level int) error {
-	names, err := readNames(fd, r.shown)
+	names, err := r.names(fd)
 	if err != nil {
-		return err
+		return r.fail("list", "", level, err)
 	}
 	for _, n := range names {
 		if err := r.entry(fd, n, level+1); err != nil {
@@ -110,6 +111,26 @@ func (r *remover) contents(fd, level int) error {
 		}
 	}
 	return nil
+}
+
+// names lists a directory that was opened to be read, from its beginning.
+func (r *remover) names(fd int) (names []string, err error) {
+	if _, err := unix.Seek(fd, 0, unix.SEEK_SET); err != nil {
+		return nil, err
+	}
+	if r.dents == nil {
+		r.dents = make([]byte, 8<<10)
+	}
+	for {
+		n, err := unix.ReadDirent(fd, r.dents)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return names, err
+		}
+		_, _, names = unix.ParseDirent(r.dents[:n], -1, names)
+	}
 }
 
 // moveUp gives a directory a name in the top that no file and no filled

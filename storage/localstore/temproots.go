@@ -34,6 +34,7 @@ type TempRoots struct {
 	unused int                                    // how many of kept are 0
 	run    *Collection                            // nil unless a collection is under way
 	limbo  []map[storepath.Path]struct{}          // what was dropped while it is
+	closed bool
 }
 
 // OpenTempRoots makes this process's file, and removes those of processes that
@@ -220,6 +221,9 @@ func (t *TempRoots) keep(owner string, paths []storepath.Path) {
 func (t *TempRoots) Drop(owner string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
 	has := t.owners[owner]
 	delete(t.owners, owner)
 	if t.run != nil {
@@ -280,8 +284,11 @@ func (t *TempRoots) replaceFile() {
 	}
 }
 
-// Close lets go of every path. No other call may be under way.
+// Close lets go of every path. What is dropped afterwards was dropped with it.
 func (t *TempRoots) Close() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
 	err := errors.Join(os.Remove(t.name), t.file.Close(), t.lock.Close())
 	if t.before != nil {
 		err = errors.Join(err, t.before.Close())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -217,5 +218,23 @@ func TestTempRootsOnFullDisk(t *testing.T) {
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// An owner that goes when all is closed already changes nothing: the file is not made
+// anew.
+func TestDropAfterClose(t *testing.T) {
+	l := localstore.Layout{Dir: "/nix/store", StateDir: t.TempDir()}
+	roots, err := localstore.OpenTempRoots(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(roots.Add("a", numbered(t, 0, 1500)...), roots.Close()); err != nil {
+		t.Fatal(err)
+	}
+	roots.Drop("a")
+	left, err := filepath.Glob(l.StateDir + "/temproots/*")
+	if len(left) > 0 || err != nil {
+		t.Errorf("left there: %v, %v", left, err)
 	}
 }

@@ -201,3 +201,62 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// RestoreStored gives files their metadata in a store, and says where something else
+// came with the place.
+func TestRestoreStored(t *testing.T) {
+	tree := t.TempDir() + "/tree"
+	for _, dir := range []string{"", "/bin", "/empty"} {
+		if err := os.Mkdir(tree+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.WriteFile(tree+"/bin/tool", []byte("#!"), 0o755), os.WriteFile(tree+"/text", nil, 0o600), os.Symlink("text", tree+"/link")); err != nil {
+		t.Fatal(err)
+	}
+	file := t.TempDir() + "/file"
+	if err := os.WriteFile(file, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	setgid := t.TempDir()
+	if err := os.Chmod(setgid, 0o755|os.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		from, in string
+		plain    bool
+		modes    map[string]os.FileMode
+	}{
+		{tree, t.TempDir(), true, map[string]os.FileMode{"": 0o555 | os.ModeDir, "bin": 0o555 | os.ModeDir, "bin/tool": 0o555, "empty": 0o555 | os.ModeDir, "text": 0o444,
+			"link": 0o777 | os.ModeSymlink}},
+		{file, t.TempDir(), true, map[string]os.FileMode{"": 0o444}},
+		{tree + "/link", t.TempDir(), false, map[string]os.FileMode{"": 0o777 | os.ModeSymlink}},
+		{tree, setgid, false, nil},
+	} {
+		var archive bytes.Buffer
+		if err := nar.Dump(&archive, c.from); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { writable(c.in) })
+		plain, err := nar.RestoreStored(&archive, c.in+"/place")
+		if plain != c.plain || err != nil {
+			t.Errorf("%s in %s: %v, %v", c.from, c.in, plain, err)
+		}
+		for name, mode := range c.modes {
+			st, err := os.Lstat(filepath.Join(c.in, "place", name))
+			if err != nil || st.Mode() != mode || st.ModTime().UnixNano() != 1e9 {
+				t.Errorf("%s of %s: %v, %v, %v", name, c.from, st.Mode(), st.ModTime(), err)
+			}
+		}
+	}
+}
+
+// writable lets everybody remove what is in a directory.
+func writable(dir string) {
+	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(path, 0o755)
+		}
+		return err
+	})
+}

@@ -12,37 +12,49 @@ import (
 
 // Restore reads one archive from r, and nothing after it, and makes what it
 // holds at path, where nothing may be. What was made is removed when it fails.
-func Restore(r io.Reader, path string) (err error) {
-	parent, err := openAt(unix.AT_FDCWD, filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY)
-	if err == unix.ELOOP || err == unix.ENOTDIR { // the place itself may be named through a link
-		parent, err = unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	}
+func Restore(r io.Reader, path string) error {
+	s, err := restoring(path)
 	if err != nil {
-		return fmt.Errorf("restore '%s': %w", path, &os.PathError{Op: "open", Path: filepath.Dir(path), Err: err})
+		return err
 	}
-	s := &restorer{top: filepath.Base(path), shown: path, dirs: []int{parent}, copy: make([]byte, bufferSize)}
 	defer s.close()
 	if err := Parse(r, s); err != nil {
 		if s.made {
 			err = errors.Join(err, os.RemoveAll(path))
 		}
-		return fmt.Errorf("restore '%s': %w", path, err)
+		return restoreError(path, err)
 	}
 	return nil
+}
+
+func restoreError(path string, err error) error { return fmt.Errorf("restore '%s': %w", path, err) }
+
+// restoring opens the directory that path is to be in.
+func restoring(path string) (*restorer, error) {
+	parent, err := openAt(unix.AT_FDCWD, filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY)
+	if err == unix.ELOOP || err == unix.ENOTDIR { // the place itself may be named through a link
+		parent, err = unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		return nil, restoreError(path, &os.PathError{Op: "open", Path: filepath.Dir(path), Err: err})
+	}
+	return &restorer{top: filepath.Base(path), shown: path, dirs: []int{parent}, copy: buffers.Get().(*[]byte)}, nil
 }
 
 // restorer makes files under the last of its open directories.
 type restorer struct {
 	top, shown string
-	dirs       []int // descriptors, from the parent of the top down
-	made       bool  // the top is ours to remove
-	copy       []byte
+	dirs       []int     // descriptors, from the parent of the top down
+	made       bool      // the top is ours to remove
+	copy       *[]byte   // of [buffers]
+	store      *asStored // nil: files keep the metadata that they are made with
 }
 
 func (s *restorer) close() {
 	for _, fd := range s.dirs {
 		unix.Close(fd)
 	}
+	buffers.Put(s.copy)
 }
 
 // at is where the next file of that name goes.
@@ -71,35 +83,57 @@ func (s *restorer) Directory(name string) error {
 		return s.done("open", base, err)
 	}
 	s.dirs = append(s.dirs, fd)
-	return nil
+	return s.done("inspect", base, s.store.look(fd, 0o777))
 }
 
 func (s *restorer) Up() error {
 	last := len(s.dirs) - 1
-	err := unix.Close(s.dirs[last])
+	err := s.store.directory(s.dirs[last])
+	err = errors.Join(err, unix.Close(s.dirs[last]))
 	s.dirs = s.dirs[:last]
 	return err
 }
 
 func (s *restorer) Symlink(name, target string) error {
 	dirfd, base := s.at(name)
-	return s.done("symlink", base, unix.Symlinkat(target, dirfd, base))
+	err := unix.Symlinkat(target, dirfd, base)
+	if err == nil {
+		err = s.store.symlink(dirfd, base)
+	}
+	return s.done("symlink", base, err)
 }
 
 func (s *restorer) File(name string, executable bool, size uint64, contents io.Reader) error {
 	dirfd, base := s.at(name)
-	mode := uint32(0o666)
-	if executable {
-		mode = 0o777
-	}
+	mode := s.store.mode(executable)
 	fd, err := unix.Openat(dirfd, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 	if err := s.done("create", base, err); err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(fd), s.shown+"/…/"+base)
-	_, err = io.CopyBuffer(onlyWriter{f}, contents, s.copy)
-	return errors.Join(err, f.Close())
+	_, err = io.CopyBuffer(rawFile(fd), contents, (*s.copy)[:bufferSize])
+	if err == nil {
+		err = s.store.file(fd, mode)
+	}
+	if err = errors.Join(err, unix.Close(fd)); err != nil {
+		return &os.PathError{Op: "write", Path: s.shown + "/…/" + base, Err: err}
+	}
+	return nil
 }
 
-// onlyWriter hides the ways around the buffer, which would allocate one a file.
-type onlyWriter struct{ io.Writer }
+// rawFile is a descriptor of a file that nobody waits for; os.File would ask the kernel
+// whether one can.
+type rawFile int
+
+func (f rawFile) Write(b []byte) (written int, err error) {
+	for written < len(b) {
+		n, err := unix.Write(int(f), b[written:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return written, err
+		}
+		written += n
+	}
+	return written, nil
+}

@@ -159,11 +159,13 @@ func (db *DB) write(b *pebble.Batch) error {
 }
 
 func (db *DB) apply(b *pebble.Batch, o *pebble.WriteOptions) error {
+	db.asked.batches.Add(1)
 	return guard(func() error { return db.pebble.Apply(b, o) })
 }
 
 // applyNoWait makes a batch visible; b.SyncWait is still to be called.
 func (db *DB) applyNoWait(b *pebble.Batch) error {
+	db.asked.batches.Add(1)
 	return guard(func() error { return db.pebble.ApplyNoSyncWait(b, pebble.Sync) })
 }
 

@@ -57,6 +57,7 @@ func (db *DB) validLocked(p storepath.Path) (bool, error) {
 
 // read hands the record at k to decode, which may be nil and must not keep it.
 func (db *DB) read(k []byte, decode func([]byte) error) (bool, error) {
+	db.asked.gets.Add(1)
 	record, closer, err := db.pebble.Get(k)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return false, nil
@@ -169,6 +170,7 @@ func (db *DB) scan(prefix []byte, f func(k, v []byte) error) error {
 }
 
 func (db *DB) iterate(prefix []byte) (*pebble.Iterator, error) {
+	db.asked.scans.Add(1)
 	iter, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
 		return nil, corruption(prefix, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +51,9 @@ func (p *Caches) add(ctx context.Context, m *messages.FetchPath, f *Found) (err 
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	counted := &counter{Reader: archive}
 	defer p.tell(m.From, counted, archive)()
-	in := bufio.NewReaderSize(counted, bufferSize)
+	in := readers.Get().(*bufio.Reader)
+	in.Reset(counted)
+	defer func() { in.Reset(nil); readers.Put(in) }()
 	if f.Info.Path.IsDerivation() && f.Info.NarSize <= smallSize {
 		err = p.addDerivation(ctx, f, in)
 	} else {
@@ -66,6 +69,9 @@ func (p *Caches) add(ctx context.Context, m *messages.FetchPath, f *Found) (err 
 	}
 	return nil
 }
+
+// readers are kept for the next: most paths are small.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }}
 
 const (
 	bufferSize = 64 << 10 // of a NAR that is read, in bytes

@@ -172,7 +172,7 @@ func (s *Substituters) open(policy ports.BuildPolicy) ([]*Substituter, error) {
 // connections.
 func (s *Substituters) forgetPools() {
 	for _, old := range s.pools {
-		old.Close()
+		old.close()
 	}
 	clear(s.pools)
 }

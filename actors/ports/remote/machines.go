@@ -62,6 +62,7 @@ func find(w ports.Work, features []string) (buildmachines.Machine, error) {
 // use gets hold of a machine until done is called.
 func (s *machines) use(r *Remote, m buildmachines.Machine, w ports.Work) (_ *machine, done func(), err error) {
 	options := optionsFor(w)
+	options.Overrides[ports.IdentitySetting] = r.s.Identity
 	at := storeURL(m)
 	key := fmt.Sprintln(at, *options, w.Policy.Remote.ConnectTimeout)
 	s.mu.Lock()

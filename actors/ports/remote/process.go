@@ -127,7 +127,8 @@ func (k *hook) arguments() []string {
 	return append(k.Program[1:len(k.Program):len(k.Program)], k.System, seconds(k.Limits.Silence), "0", seconds(k.Limits.Total))
 }
 
-// introduce tells it the settings.
+// introduce tells it the settings. One that does not hear them may have answered
+// already.
 func (k *hook) introduce() error {
 	if k.Lines {
 		return nil
@@ -139,7 +140,10 @@ func (k *hook) introduce() error {
 		w.String(s.Value)
 	}
 	w.Int(0)
-	return w.Flush()
+	if err := w.Flush(); !errors.Is(err, syscall.EPIPE) {
+		return err
+	}
+	return nil
 }
 
 // kill ends the hook and all that it has started, and waits for it.

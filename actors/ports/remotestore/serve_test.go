@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"troupe/actors/ports/remotestore/sshdtest"
+	"troupe/messages/workerproto"
 	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
@@ -55,4 +56,34 @@ func TestServe(t *testing.T) {
 	if _, found, err := store.Info(ctx, one.Info.Path); !found || err != nil {
 		t.Errorf("after an error: %v, %v", found, err)
 	}
+}
+
+// FuzzServed: whatever the other end says of a path is a record of it or an error.
+func FuzzServed(f *testing.F) {
+	p, err := storepath.ParseBase("1r2c1hkiirq3npgvlgqmqckfkdj3gm1k-one")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var good bytes.Buffer
+	w := workerproto.NewWriter(&good)
+	w.String("")
+	w.Int(1)
+	w.String("/nix/store/" + p.Base())
+	w.Int(0)
+	w.Int(7)
+	w.String("sha256:" + strings.Repeat("0", 52))
+	w.String("")
+	w.Int(0)
+	if err := w.Flush(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good.Bytes())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c := &Conn{r: workerproto.NewReader(bytes.NewReader(text))}
+		c.Dir = "/nix/store"
+		info, err := c.readInfo(p)
+		if err == nil && (info.Path != p || info.NarHash.IsZero()) {
+			t.Errorf("%q: %+v", text, info)
+		}
+	})
 }

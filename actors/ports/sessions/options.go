@@ -1,6 +1,9 @@
 package sessions
 
 import (
+	"errors"
+
+	"troupe/actors/ports"
 	"troupe/messages"
 	"troupe/messages/workerproto"
 )
@@ -8,6 +11,10 @@ import (
 // setOptions takes what the client sets. What it may not set is not taken, and
 // said.
 func (c *connection) setOptions(q *workerproto.SetOptions) (workerproto.Reply, error) {
+	if q.Overrides[ports.IdentitySetting] == c.p.s.Identity {
+		return nil, errors.New("the machine that is to build is this very daemon")
+	}
+	delete(q.Overrides, ports.IdentitySetting)
 	c.set = q
 	c.out.mu.Lock()
 	c.out.verbosity = q.Verbosity

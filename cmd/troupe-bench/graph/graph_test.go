@@ -45,13 +45,18 @@ func TestShapes(t *testing.T) {
 // TestMake holds derivations against the check of their output paths.
 func TestMake(t *testing.T) {
 	m := Maker{Dir: "/nix/store", Box: parsed(t, strings.Repeat("0", 32)+"-box"), Salt: "salt"}
-	items, err := m.Make(shapes["layered"])
+	items, err := m.Make(Shape{append(shapes["layered"].Nodes, Node{Name: "layer-0-0"})})
 	if err != nil {
 		t.Fatal(err)
 	}
+	seen := map[storepath.Path]bool{}
 	checker := derivation.NewChecker(m.Dir, func(name string, err error) { t.Errorf("%s: %v", name, err) })
 	for _, i := range items {
 		checker.Add(i.Path.Base(), i.Drv.Print(m.Dir))
+		if seen[i.Path] {
+			t.Errorf("%s comes twice", i.Path)
+		}
+		seen[i.Path] = true
 		if got := i.Drv.Env["out"]; got != m.Dir.Join(i.Out) {
 			t.Errorf("%s writes to '%s'", i.Path, got)
 		}

@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"troupe/storage/derivation"
@@ -92,6 +93,7 @@ func (b *making) empty(name, script string) *derivation.Derivation {
 
 func (b *making) trivial(n Node) error {
 	d := b.empty(n.Name, Trivial)
+	d.Env["node"] = strconv.Itoa(len(b.items)) // there may be another of this name
 	var deps []string
 	var refs []storepath.Path
 	for _, i := range n.Inputs {

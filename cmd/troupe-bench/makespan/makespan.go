@@ -27,12 +27,13 @@ type Plan struct {
 // Result is how long a policy takes.
 type Result struct {
 	Slots    int
-	Bound    time.Duration // no order can be faster
+	Bound    time.Duration // the longest path, or the work for each slot
+	Floor    time.Duration // a sharper bound; see [Plan.Floor]
 	Makespan map[slots.Policy]time.Duration
 }
 
-// Over is by how much a policy's makespan is above what no order can be below.
-func (r Result) Over(p slots.Policy) float64 { return float64(r.Makespan[p])/float64(r.Bound) - 1 }
+// Over is by how much a policy's makespan is above the floor.
+func (r Result) Over(p slots.Policy) float64 { return float64(r.Makespan[p])/float64(r.Floor) - 1 }
 
 // Critical is the longest path through the graph, and Work all of it together.
 func (p Plan) Critical() (longest time.Duration) {
@@ -57,7 +58,7 @@ func (p Plan) Work() (sum time.Duration) {
 
 // Run meets the plan with some number of slots, by each policy.
 func (p Plan) Run(n int) (Result, error) {
-	r := Result{Slots: n, Bound: max(p.Critical(), p.Work()/time.Duration(n)), Makespan: map[slots.Policy]time.Duration{}}
+	r := Result{Slots: n, Bound: max(p.Critical(), p.Work()/time.Duration(n)), Floor: p.Floor(n), Makespan: map[slots.Policy]time.Duration{}}
 	demand, err := p.demand(n)
 	if err != nil {
 		return r, err

@@ -60,11 +60,27 @@ func TestCorpus(t *testing.T) {
 			t.Fatal(err)
 		}
 		if over := r.Over(slots.Shares); over > 0.05 || over < 0 {
-			t.Errorf("%d slots: %v, %.1f %% over the bound of %v", n, r.Makespan[slots.Shares], 100*over, r.Bound)
+			t.Errorf("%d slots: %v, %.1f %% over the floor of %v", n, r.Makespan[slots.Shares], 100*over, r.Floor)
 		}
 		if r.Makespan[slots.ByName] < r.Makespan[slots.Shares] {
 			t.Errorf("%d slots: by name it takes %v, by shares %v", n, r.Makespan[slots.ByName], r.Makespan[slots.Shares])
 		}
+	}
+}
+
+// TestFloor: a chain of three from which four are made that take as long, with two
+// slots. Neither the longest path, 40 s, nor the work, 35 s for each slot, says that
+// the four take 20 s after the chain.
+func TestFloor(t *testing.T) {
+	p := Plan{Shape: graph.Shape{Nodes: []graph.Node{{}, {Inputs: []int{0}}, {Inputs: []int{1}}, {Inputs: []int{2}}, {Inputs: []int{2}}, {Inputs: []int{2}}, {Inputs: []int{2}}}}}
+	for range p.Shape.Nodes {
+		p.Took = append(p.Took, 10*time.Second)
+	}
+	if got := p.Floor(2); got != 50*time.Second {
+		t.Errorf("the floor is %v", got)
+	}
+	if got := p.Floor(4); got != 40*time.Second {
+		t.Errorf("with four slots the floor is %v", got)
 	}
 }
 

@@ -1,0 +1,62 @@
+package sessions_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"troupe/messages/workerproto"
+	"troupe/storage/validity"
+)
+
+// counts are what a number of builds costs.
+type counts struct {
+	allocations, bytes uint64
+	validity.Operations
+}
+
+// costs builds n derivations and one that reads them all, in a world of their own.
+func costs(t *testing.T, n int) (c counts) {
+	w := newWorld(t)
+	var leaves []recipe
+	for i := range n {
+		leaves = append(leaves, w.derivation(fmt.Sprint("leaf-", i), "echo > $out"))
+	}
+	top := w.derivation("top", "echo > $out", leaves...)
+	client := w.connect(rootUser, newest)
+	client.add(append(leaves, top)...)
+	var before, after runtime.MemStats
+	was := w.db.Operations()
+	runtime.ReadMemStats(&before)
+	tell[*workerproto.One](client, build(top), nil)
+	runtime.ReadMemStats(&after)
+	is := w.db.Operations()
+	return counts{after.Mallocs - before.Mallocs, after.TotalAlloc - before.TotalAlloc,
+		validity.Operations{Gets: is.Gets - was.Gets, Scans: is.Scans - was.Scans, Batches: is.Batches - was.Batches}}
+}
+
+// TestCounts bounds what a trivial derivation costs in the whole service: what 60 do
+// beyond what 20 do. The bounds are some way above what is counted; who comes over
+// one has made every build dearer, and who comes far below should lower it. Nothing
+// here depends on the time that anything takes but the number of batches, which is
+// the fewer the slower the disk is.
+func TestCounts(t *testing.T) {
+	few, many := costs(t, 20), costs(t, 60)
+	per := func(a, b uint64) float64 { return (float64(b) - float64(a)) / 40 }
+	for _, c := range []struct {
+		what string
+		got  float64
+		most float64
+	}{
+		{"allocations", per(few.allocations, many.allocations), 1200},
+		{"allocated bytes", per(few.bytes, many.bytes), 450_000},
+		{"gets of Pebble", per(uint64(few.Gets), uint64(many.Gets)), 12},
+		{"scans of Pebble", per(uint64(few.Scans), uint64(many.Scans)), 1.5},
+		{"batches of Pebble", per(uint64(few.Batches), uint64(many.Batches)), 0.5},
+	} {
+		t.Logf("%s: %.1f a derivation, %.1f allowed", c.what, c.got, c.most)
+		if c.got > c.most {
+			t.Errorf("%s: %.1f a derivation, more than %.1f", c.what, c.got, c.most)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package addition_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"testing"
+
+	"troupe/storage/addition"
+)
+
+// A staging directory is used again only where nothing is in it, and made anew where
+// somebody has removed it.
+func TestStages(t *testing.T) {
+	ctx := context.Background()
+	s := newStore(t)
+	a := s.adder()
+	a.Stages = &addition.Stages{}
+	staged := func() (names []string) {
+		t.Helper()
+		entries, err := os.ReadDir(s.Layout.StagingDir())
+		must(t, err)
+		for _, e := range entries {
+			if e.Name() != "roots" {
+				names = append(names, e.Name())
+			}
+		}
+		return names
+	}
+	info, sent := sample(t, "tree")
+	add := func(repair bool) error {
+		terms := trustAll
+		terms.Repair = repair
+		return a.AddNar(ctx, info, bytes.NewReader(sent), terms)
+	}
+	must(t, add(false))
+	first := staged()
+	if len(first) != 1 {
+		t.Fatalf("kept: %v", first)
+	}
+	must(t, a.AddNar(ctx, info, bytes.NewReader(sent), trustAll)) // it is valid
+	must(t, add(true))                                            // what it takes the place of is left
+	if left := staged(); len(left) != 0 {
+		t.Errorf("kept with the old contents: %v", left)
+	}
+	s.want(t, info.Path)
+	must(t, os.RemoveAll(s.Layout.RealPath(info.Path)))
+	must(t, add(true))
+	kept := staged()
+	if len(kept) != 1 {
+		t.Fatalf("kept: %v", kept)
+	}
+	must(t, os.RemoveAll(s.Layout.StagingDir()))
+	must(t, os.RemoveAll(s.Layout.RealPath(info.Path)))
+	must(t, add(true))
+	must(t, a.Stages.Close())
+	s.want(t, info.Path)
+	if left := staged(); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
