@@ -115,7 +115,8 @@ type ReleasePaths struct {
 type EpochsOver struct{ Before uint64 }
 
 // RegisterPaths tells the store that paths are valid provisionally: known inside
-// this process, not yet on disk. From goal to store, before it reports them; answered by [PathsRegistered].
+// this process, not yet on disk. From goal to store, before it reports them, and from
+// ports where no goal may; answered by [PathsRegistered].
 type RegisterPaths struct {
 	From  Address
 	Paths []storepath.Path

@@ -116,6 +116,7 @@ func (p *Builds) Handle(m messages.Message) {
 		p.finish.run(func() { p.out.Send(m.From, p.inspect(m.Paths)) })
 	case *messages.DiscardBuild:
 		p.finish.run(func() { p.out.Send(cmp.Or(m.From, m.Build), p.onDiscard(m)) })
+	case *messages.PathsRegistered: // which [Builds.leave] asked for
 	default:
 		panic(fmt.Sprintf("builds: unexpected %v", m))
 	}

@@ -6,12 +6,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/storage/derivation"
+	"troupe/storage/storepath"
 )
 
 // BuiltinInput is what a builtin builder's process is told, as JSON.
 type BuiltinInput struct {
 	Env, Outputs  map[string]string
 	FixedOrImpure bool
+	Hash          string `json:",omitempty"` // of the one file that it is to be: "<algorithm>/<base 16>"
 	BuiltinPolicy
 }
 
@@ -19,6 +23,7 @@ type BuiltinInput struct {
 type BuiltinPolicy struct {
 	Netrc, CA                    []byte
 	Proxy                        map[string]string
+	Mirrors                      []string // hashed-mirrors
 	Attempts                     uint
 	ConnectTimeout, StallTimeout time.Duration
 }
@@ -34,6 +39,9 @@ func (p *Process) builtinInput(b *build) (*os.File, error) {
 		in.Netrc = nil // nobody else needs passwords
 	}
 	for _, o := range b.drv.Outputs {
+		if o.Kind == derivation.Fixed && o.Method == storepath.Flat {
+			in.Hash = o.Hash.Algorithm().String() + "/" + o.Hash.Base16()
+		}
 		in.Outputs[o.Name] = p.s.Layout.Dir.Join(b.place(o))
 	}
 	text, err := json.Marshal(in)

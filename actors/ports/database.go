@@ -50,8 +50,14 @@ func (d *Database) Handle(m messages.Message) {
 		done := d.leases.begin(m.From)
 		d.reads.run(func() {
 			defer done()
-			d.out.Send(m.From, d.resolve(m))
+			answer := d.resolve(m)
+			if r, ok := answer.(*messages.DerivationResolved); ok {
+				// Whatever becomes of the goal: what stays provisional is never garbage.
+				d.out.Send(messages.Store, &messages.RegisterPaths{From: messages.Database, Paths: []storepath.Path{r.Drv}})
+			}
+			d.out.Send(m.From, answer)
 		})
+	case *messages.PathsRegistered: // that is all there is to it
 	case *messages.RecordRealisations:
 		done := d.leases.begin(m.From)
 		d.reads.run(func() {

@@ -55,7 +55,9 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 	}
 	answer := &messages.BuildFinished{Outputs: b.outputs(outputs)}
 	if err == nil {
-		err = p.afterBuild(b, answer.Outputs)
+		if err = p.afterBuild(b, answer.Outputs); err != nil && b.mode != messages.Check {
+			p.leave(outputs)
+		}
 	}
 	if err != nil {
 		var r *rejection
@@ -65,6 +67,16 @@ func (p *Builds) onFinish(m *messages.FinishBuild) messages.Message {
 		return &messages.BuildRejected{Status: messages.MiscFailure, Reason: err.Error()}
 	}
 	return answer
+}
+
+// leave has the store see to outputs that are in place, though their build failed
+// in the end: what stays provisional is never garbage.
+func (p *Builds) leave(outputs []*made) {
+	paths := make([]storepath.Path, len(outputs))
+	for i, o := range outputs {
+		paths[i] = o.Path
+	}
+	p.out.Send(messages.Store, &messages.RegisterPaths{From: messages.Builds, Paths: paths})
 }
 
 // outputs are where all outputs lie: those that were made, and those that were

@@ -59,7 +59,7 @@ func (p *Builds) openNest(b *build) error {
 	if !wantsNest(b.drv, b.options) {
 		return nil
 	}
-	if err := b.policy.Experimental.Require("recursive-nix"); err != nil {
+	if err := b.policy.Experimental.Require("recursive-nix", ""); err != nil {
 		return inputError{err}
 	}
 	if p.nests == nil {
@@ -104,30 +104,6 @@ func (n *Nest) begin(serve ServeNest) {
 	if n != nil {
 		n.serving.Go(func() { n.accept(serve) })
 	}
-}
-
-// listenIn makes the socket in a directory, by its descriptor: the directory's name
-// may be longer than the kernel takes.
-func listenIn(dir string, id sandbox.Identity) (*net.UnixListener, error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer d.Close() // it is only read
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), nestSocket), Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	socket := filepath.Join(dir, nestSocket)
-	err = os.Chmod(socket, 0o600)
-	if err == nil && id.Change {
-		err = os.Lchown(socket, id.OutsideUID, id.OutsideGID)
-	}
-	if err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
 }
 
 // accept serves the builder's connections until the listener is closed.

@@ -59,7 +59,7 @@ type BuildPolicy struct {
 	HostEnv    func(name string) string
 	Builtin    BuiltinPolicy
 	// Experimental are the features that are on.
-	Experimental Experimental
+	Experimental derivation.Features
 	Caches       CachePolicy
 	Remote       RemotePolicy
 }
@@ -108,6 +108,13 @@ func (s Services) ReadDerivation(p storepath.Path) (*derivation.Derivation, erro
 // recipe is what a goal must know of a derivation; it refuses what cannot be
 // built here.
 func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation, settings string) (messages.Recipe, error) {
+	policy, err := d.s.PolicyOf("") // no client may turn a feature on
+	if err != nil {
+		return messages.Recipe{}, err
+	}
+	if err := policy.Experimental.Allow(drv); err != nil {
+		return messages.Recipe{}, err
+	}
 	if err := d.s.mayDepend(p, drv); err != nil {
 		return messages.Recipe{}, err
 	}
@@ -123,7 +130,6 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation, settings
 			return messages.Recipe{}, err
 		}
 	}
-	var err error
 	if r.Unknown && !r.Resolve {
 		if r.Locks, err = lockNames(p, drv); err != nil {
 			return messages.Recipe{}, err

@@ -46,11 +46,8 @@ func (c *makespanCmd) Run() error {
 func (c *makespanCmd) plan() (makespan.Plan, error) {
 	shape := graph.Corpus(5000)
 	if c.Graph != "" {
-		recipes, err := drvfiles.Recipes(c.Graph)
-		if err != nil {
-			return makespan.Plan{}, err
-		}
-		if shape, err = graph.OfRecipes(recipes); err != nil {
+		var err error
+		if shape, err = readShape(c.Graph); err != nil {
 			return makespan.Plan{}, err
 		}
 	}
@@ -61,6 +58,15 @@ func (c *makespanCmd) plan() (makespan.Plan, error) {
 		return makespan.Plan{}, fmt.Errorf("--wrong %g: it is a factor of 1 or more", c.Wrong)
 	}
 	return makespan.Draw(shape, c.Wrong), nil
+}
+
+// readShape reads who needs whom among derivations in files.
+func readShape(name string) (graph.Shape, error) {
+	recipes, err := drvfiles.Recipes(name)
+	if err != nil {
+		return graph.Shape{}, err
+	}
+	return graph.OfRecipes(recipes)
 }
 
 func (c *makespanCmd) print(plan makespan.Plan, all []makespan.Result) error {

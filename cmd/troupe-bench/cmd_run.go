@@ -16,7 +16,8 @@ import (
 )
 
 type runCmd struct {
-	Rows   []string `help:"What is measured, by name: P1,P3. Otherwise all of P1 to P16." placeholder:"NAME,…"`
+	Rows   []string `help:"What is measured, by name: P1,P3. Otherwise all of P1 to P16; G1 to G5 show how cost grows." placeholder:"NAME,…" xor:"work"`
+	Graph  string   `help:"Build this with trivial builders instead: a .drv file whose inputs lie beside it, or a directory or tar archive of them." placeholder:"FILE" xor:"work"`
 	List   bool     `help:"List the rows."`
 	Rounds int      `help:"How often each side does each piece of work." default:"3"`
 	Scale  float64  `help:"Times the usual size of the work." default:"1"`
@@ -52,8 +53,15 @@ func (c *runCmd) Run(ctx context.Context) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("set up daemons: this needs root, for mounts of their own and build users")
 	}
-	if len(chosen) == 0 {
-		chosen = rows.All()
+	switch {
+	case c.Graph != "":
+		shape, err := readShape(c.Graph)
+		if err != nil {
+			return err
+		}
+		chosen = []rows.Row{rows.OfGraph(shape)}
+	case len(chosen) == 0:
+		chosen = rows.Compared()
 	}
 	work, err := os.MkdirTemp(c.Dir, "troupe-bench-")
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,36 @@ func TestNixsHook(t *testing.T) {
 	d.stop()
 }
 
-// TestMachines builds on two machines of the real Nix over a real sshd, of which
+// oldHookScript speaks the form of Nix 1, leaves outputs in their places, and lies of
+// those whose name has "silent" in it.
+const oldHookScript = `#!/bin/sh
+read willing platform drv features; echo "# accept" >&2
+read inputs; read outputs; echo "building $drv" >&4
+case $outputs in *silent*) exit 0;; esac
+for o in $outputs; do echo made > $o; done
+`
+
+// TestOldHookLeavesOutputs: what a hook of Nix 1 leaves in the store is taken, and
+// what it does not leave is missed.
+func TestOldHookLeavesOutputs(t *testing.T) {
+	needNix(t)
+	needBuilds(t)
+	s := newSite(t, os.Geteuid(), "")
+	s.addExpressions()
+	s.must(os.WriteFile(s.at("bin/old-hook"), []byte(oldHookScript), 0o755))
+	d := s.start(s.env("daemon", oldHook+"="+s.at("bin/old-hook")), "troupe", "daemon", "--socket", s.at("socket"))
+	d.hears("READY=1")
+	got := s.want(`nix-build graph.nix -A top -o result -j0 >/dev/null && cat result && nix log $(readlink result) && nix-store --verify --check-contents`)
+	if !strings.HasPrefix(got, "made\nbuilding ") {
+		t.Errorf("got %q", got)
+	}
+	if o := s.say(s.client(`nix-build graph.nix -A silent --no-out-link -j0`)); o.code == 0 || !strings.Contains(o.stderr, "failed to produce output path for output 'out'") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	d.stop()
+}
+
+// TestMachines builds on two machines over a real sshd, Nix's and ours, of which
 // one is cut off in the middle: that is no failure, and what was built there is
 // built again on the other.
 func TestMachines(t *testing.T) {
@@ -84,7 +114,8 @@ func TestMachines(t *testing.T) {
 	for i := range 2 {
 		name := fmt.Sprintf("machine%d", i)
 		servers = append(servers, sshdtest.Start(t, s.machineEnv(name)...))
-		lines = append(lines, servers[i].URL("ssh-ng", "remote-store="+s.at(name))+" - - 4 1")
+		program := []string{"nix-daemon", s.at("bin/troupe") + " daemon"}[i]
+		lines = append(lines, servers[i].URL("ssh-ng", "remote-store="+s.at(name)+"&remote-program="+url.QueryEscape(program))+" - - 4 1")
 	}
 	s.write("machines", strings.Join(lines, "\n"))
 	s.settings("build-users-group =", "builders = @"+s.at("machines"), "connect-timeout = 30")
@@ -112,10 +143,26 @@ func TestMachines(t *testing.T) {
 	d.stop()
 }
 
+// TestMachineIsOurselves: a machine that leads back to the daemon is none.
+func TestMachineIsOurselves(t *testing.T) {
+	needNix(t)
+	needBuilds(t)
+	s := newSite(t, os.Geteuid(), "")
+	s.addExpressions()
+	s.settings("builders = unix://" + s.at("socket") + " - - 2 1")
+	d := s.daemon()
+	o := s.say(s.client(`nix-build graph.nix -A leaf --no-out-link`))
+	if o.code != 0 || !strings.Contains(o.stderr, "is this very daemon") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	d.stop()
+}
+
 // machineEnv is what programs on a machine have.
 func (s *site) machineEnv(name string) []string {
 	conf := s.at(name + "-conf")
 	s.must(os.Mkdir(conf, 0o755))
-	s.write(name+"-conf/nix.conf", "build-users-group =\nsubstituters =\nmax-jobs = 4\n")
+	s.write(name+"-conf/nix.conf", fmt.Sprintf("build-users-group =\nsubstituters =\nmax-jobs = 4\n"+
+		"auto-allocate-uids = true\nstart-id = %d\nid-count = 50\n", s.uids[0]+50))
 	return []string{"NIX_CONF_DIR=" + conf, "NIX_STORE_DIR=" + s.at("store"), "HOME=" + s.at("home"), "PATH=" + os.Getenv("PATH")}
 }

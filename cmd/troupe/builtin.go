@@ -23,7 +23,7 @@ func runBuiltin() (code int, ran bool) {
 	if err == nil {
 		err = builtin.Run(name, builtin.Input{
 			Env: in.Env, Outputs: in.Outputs, FixedOrImpure: in.FixedOrImpure, Log: os.Stderr, Restore: nar.Restore,
-			Netrc: in.Netrc, CA: in.CA, Proxy: in.Proxy, UserAgent: "troupe/" + version,
+			Mirrors: in.Mirrors, Hash: in.Hash, Netrc: in.Netrc, CA: in.CA, Proxy: in.Proxy, UserAgent: "troupe/" + version,
 			Attempts: in.Attempts, ConnectTimeout: in.ConnectTimeout, StallTimeout: in.StallTimeout,
 		})
 	}

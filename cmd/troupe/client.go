@@ -99,12 +99,16 @@ func (c *buildCmd) there(s *session, client *remote.Client) error {
 	case c.CacheFailure:
 		return notThere("--cache-failure")
 	}
-	wanted, err := targets(s, client.Adder(s.ctx, s.location), c.Targets, c.mode())
+	wishes, err := targets(s, client.Adder(s.ctx, s.location), c.Targets, c.mode())
 	if err != nil {
 		return err
 	}
 	if c.DryRun {
-		return dryRunThere(s, client, wanted)
+		return dryRunThere(s, client, plain(wishes))
+	}
+	wanted, err := lead(s, wishes, func(t []messages.Target) ([]messages.Result, error) { return c.realiseThere(s, client, t) })
+	if err != nil {
+		return err
 	}
 	results, err := c.realiseThere(s, client, wanted)
 	if err != nil {

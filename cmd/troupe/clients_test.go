@@ -98,37 +98,43 @@ func TestClientsCannotTell(t *testing.T) {
 			}
 			s := newSite(t, c.uid, "")
 			s.addExpressions()
-			conf := s.read("daemon/nix.conf")
-			s.write("daemon/nix.conf", "experimental-features = nix-command\nsubstituters =\nsandbox = true\nbuild-users-group =\n")
-			nix := s.start(s.env("daemon", "NIX_REMOTE=local"), "nix-daemon")
-			soon(t, "no socket of nix-daemon ", func() string {
-				if !exists(s.at("socket")) {
-					return "yet"
-				}
-				return ""
-			})
-			want := s.perform(false)
-			s.must(nix.cmd.Process.Kill())
-			nix.ends()
-			s.clear()
-			s.write("daemon/nix.conf", conf)
-			ours := s.daemon()
-			got := s.perform(true)
-			for i, step := range clientSteps {
-				if diff := cmp.Diff(strings.Split(want[i], "\n"), strings.Split(got[i], "\n")); diff != "" {
-					t.Errorf("%s: with nix-daemon -, with ours +:\n%s", step.script, diff)
-				}
-			}
-			ours.stop()
+			s.compare(clientSteps)
 		})
 	}
 }
 
+// compare performs steps with nix-daemon and then with ours.
+func (s *site) compare(steps []step) {
+	s.t.Helper()
+	conf := s.read("daemon/nix.conf")
+	s.write("daemon/nix.conf", "experimental-features = nix-command\nsubstituters =\nsandbox = true\nbuild-users-group =\n")
+	nix := s.start(s.env("daemon", "NIX_REMOTE=local"), "nix-daemon")
+	soon(s.t, "no socket of nix-daemon ", func() string {
+		if !exists(s.at("socket")) {
+			return "yet"
+		}
+		return ""
+	})
+	want := s.perform(steps, false)
+	s.must(nix.cmd.Process.Kill())
+	nix.ends()
+	s.clear()
+	s.write("daemon/nix.conf", conf)
+	ours := s.daemon()
+	got := s.perform(steps, true)
+	for i, step := range steps {
+		if diff := cmp.Diff(strings.Split(want[i], "\n"), strings.Split(got[i], "\n")); diff != "" {
+			s.t.Errorf("%s: with nix-daemon -, with ours +:\n%s", step.script, diff)
+		}
+	}
+	ours.stop()
+}
+
 // perform does all steps.
-func (s *site) perform(ours bool) (all []string) {
+func (s *site) perform(steps []step, ours bool) (all []string) {
 	s.t.Helper()
 	s.write("vars", "")
-	for _, step := range clientSteps {
+	for _, step := range steps {
 		o := s.say(s.client(". ./vars; " + step.script))
 		for _, text := range step.holds {
 			if ours && !strings.Contains(normal(o.stderr), text) {
@@ -156,7 +162,7 @@ func normal(text string) string {
 // clear removes all that clients and the daemon made.
 func (s *site) clear() {
 	s.t.Helper()
-	keep := []string{"bin", "daemon", "client", "home", "tmp", "box", "graph.nix"}
+	keep := []string{"evil", "bin", "daemon", "client", "home", "tmp", "box", "graph.nix"}
 	for _, name := range namesIn(s.work) {
 		if !slices.Contains(keep, name) && !strings.HasPrefix(name, "notify-") {
 			s.must(exec.Command("chmod", "-R", "u+w", s.at(name)).Run())

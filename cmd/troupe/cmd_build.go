@@ -98,12 +98,12 @@ func (c *buildCmd) mode() messages.Mode {
 // here builds in this process, which holds the store.
 func (c *buildCmd) here(s *session, st *openedStore) (err error) {
 	defer func() { err = errors.Join(err, st.close()) }()
-	wanted, err := targets(s, st.adder(), c.Targets, c.mode())
+	wishes, err := targets(s, st.adder(), c.Targets, c.mode())
 	if err != nil {
 		return err
 	}
 	if c.DryRun {
-		return dryRun(s, st, wanted)
+		return dryRun(s, st, plain(wishes))
 	}
 	display := progress.New(s.stderr, terminalSize)
 	defer display.Close()
@@ -117,30 +117,37 @@ func (c *buildCmd) here(s *session, st *openedStore) (err error) {
 			a.Machines.Goal.CacheFailure = c.CacheFailure
 			a.Observe = own.hear
 		}}
-	return d.run(st, func(d *service) error { return c.realise(d, own, display, wanted) })
+	return d.run(st, func(d *service) error { return c.realise(d, own, display, wishes) })
 }
 
 // realise makes the targets valid, tells of it, and sees guests off.
-func (c *buildCmd) realise(d *service, own *ownGoals, display *progress.Display, wanted []messages.Target) error {
+func (c *buildCmd) realise(d *service, own *ownGoals, display *progress.Display, wishes []wish) error {
 	s := d.s
-	if err := d.keep(wanted); err != nil {
+	if err := d.keep(wishes); err != nil {
 		return err
 	}
 	guests := d.invite(func(n int) { display.Print(fmt.Sprintf("waiting until all who have joined are done: %d", n)) })
-	request := messages.RealiseTargets{Request: d.tree.Clients.Number(), Targets: wanted, KeepGoing: s.settings.KeepGoing,
-		Terms: termsOf(s.settings)}
-	own.watch(request.Request)
-	results := d.tree.Clients.Realise(s.ctx, request)
-	d.tree.Synchronise()
-	tellRest(display, own.wasShown, results)
-	told := c.tell(s, wanted, results)
-	return errors.Join(told, guests.leave(), awaitRest(d.tree))
+	once := func(targets []messages.Target) ([]messages.Result, error) {
+		request := messages.RealiseTargets{Request: d.tree.Clients.Number(), Targets: targets, KeepGoing: s.settings.KeepGoing,
+			Terms: termsOf(s.settings)}
+		own.watch(request.Request)
+		results := d.tree.Clients.Realise(s.ctx, request)
+		d.tree.Synchronise()
+		tellRest(display, own.wasShown, results)
+		return results, nil
+	}
+	wanted, err := lead(s, wishes, once)
+	if err == nil {
+		results, _ := once(wanted) // it fails by its results
+		err = c.tell(s, wanted, results)
+	}
+	return errors.Join(err, guests.leave(), awaitRest(d.tree))
 }
 
 // keep keeps the targets from guests who collect garbage.
-func (d *service) keep(wanted []messages.Target) error {
-	paths := make([]storepath.Path, len(wanted))
-	for i, t := range wanted {
+func (d *service) keep(wishes []wish) error {
+	paths := make([]storepath.Path, len(wishes))
+	for i, t := range wishes {
 		paths[i] = t.Path
 	}
 	return d.roots.Add("command", paths...)

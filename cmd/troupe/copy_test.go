@@ -112,6 +112,9 @@ func TestCopyToS3(t *testing.T) {
 	if diff := cmp.Diff(troupeFacts(t, c.env, one, []string{c.out}), troupeFacts(t, c.env, two, []string{c.out})); diff != "" {
 		t.Errorf("there -, here +:\n%s", diff)
 	}
+	if said := c.must(t, t.TempDir(), append([]string{"build", c.out}, c.options(s3)...)...); !strings.Contains(said, "fetching top from s3://ours") {
+		t.Errorf("as a substituter:\n%s", said)
+	}
 }
 
 // TestCopyToStores copies to a store of the real Nix on another machine, over both of
@@ -182,5 +185,32 @@ func TestNixCopiesToUs(t *testing.T) {
 	c.must(t, two, "copy", "--no-check-sigs", "--from", machine.URL("ssh-ng", "max-connections=2&remote-program="+program), c.out)
 	if diff := cmp.Diff(want, troupeFacts(t, c.env, two, []string{c.out})); diff != "" {
 		t.Errorf("there -, here +:\n%s", diff)
+	}
+}
+
+// TestCopyOfFloatingOutputs: with a path goes what is known of where outputs lie, so
+// that who has the derivation alone need not build it.
+func TestCopyOfFloatingOutputs(t *testing.T) {
+	needBuilds(t)
+	work, instantiate, env := contentStore(t)
+	c := nixCache{env: env}
+	drv := instantiate("flat")
+	command(t, env, "nix-store", "--generate-binary-cache-key", "ours-1", work+"/secret", work+"/public")
+	key, err := os.ReadFile(work + "/public")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := t.TempDir(), t.TempDir()
+	c.must(t, one, "copy", "--no-check-sigs", "--from", "ssh-ng://localhost?remote-store="+work+"/nix", drv)
+	out, said, err := c.troupe(one, "build", drv+"^out", "--option", "secret-key-files", work+"/secret")
+	if err != nil || !strings.Contains(said, "building flat") {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	cache := "file://" + work + "/cache"
+	c.must(t, one, "copy", "--option", "secret-key-files", work+"/secret", "--to", cache, strings.TrimSpace(out))
+	c.must(t, two, "copy", "--no-check-sigs", "--from", "local?root="+one, drv)
+	again, said, err := c.troupe(two, "build", drv+"^out", "--option", "substituters", cache, "--option", "trusted-public-keys", string(key))
+	if err != nil || again != out || strings.Contains(said, "building") {
+		t.Errorf("%v: %s, and there %s\n%s", err, again, out, said)
 	}
 }

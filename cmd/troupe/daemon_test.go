@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,7 +86,14 @@ func (s *site) must(err error) {
 	}
 }
 
-func (s *site) write(name, text string) { s.must(os.WriteFile(s.at(name), []byte(text), 0o644)) }
+// write makes a file that is the site's user's.
+func (s *site) write(name, text string) {
+	s.t.Helper()
+	s.must(os.WriteFile(s.at(name), []byte(text), 0o644))
+	if s.uid != os.Geteuid() {
+		s.must(os.Chown(s.at(name), s.uid, s.uid))
+	}
+}
 
 func (s *site) read(name string) string {
 	s.t.Helper()
@@ -98,7 +106,7 @@ func (s *site) read(name string) string {
 func (s *site) env(conf string, more ...string) []string {
 	env := []string{"PATH=" + s.at("bin") + ":" + os.Getenv("PATH"), "HOME=" + s.at("home"), "TMPDIR=" + s.at("tmp"), "NIX_CONF_DIR=" + s.at(conf),
 		"NIX_STORE_DIR=" + s.at("store"), "NIX_STATE_DIR=" + s.at("var"), "NIX_LOG_DIR=" + s.at("log"), "NIX_DAEMON_SOCKET_PATH=" + s.at("socket"),
-		"LC_ALL=C", "TERM=dumb", "work=" + s.work, "USER=tester"}
+		"LC_ALL=C", "TERM=dumb", "GODEBUG=" + os.Getenv("GODEBUG"), "work=" + s.work, "USER=tester"}
 	return append(env, more...)
 }
 
@@ -292,16 +300,25 @@ func (r *running) stop() {
 	r.lookForRest()
 }
 
-// lookForRest reports what is left of builds.
+// spareBoxes is how many boxes of builds a daemon keeps for later ones at most.
+const spareBoxes = 16
+
+// lookForRest reports what is left of builds, beside what a daemon that runs keeps
+// for later ones.
 func (s *site) lookForRest() {
 	s.t.Helper()
 	soon(s.t, "processes are left: ", func() string { return strings.Join(s.processes(), ", ") })
 	soon(s.t, "", func() (left string) {
-		for _, dir := range []string{"var/builds", "store/.troupe-staging/roots", "tmp"} {
-			for _, name := range namesIn(s.at(dir)) {
-				if !strings.HasPrefix(name, "root-") || len(s.running()) == 0 { // which builds of one daemon share
-					left += dir + " has " + name + "\n"
-				}
+		spare := 0
+		if len(s.running()) > 0 {
+			spare = spareBoxes
+		}
+		for dir, may := range map[string]int{"var/builds": spare, "store/.troupe-staging/roots": spare, "tmp": 0} {
+			names := slices.DeleteFunc(namesIn(s.at(dir)), func(name string) bool {
+				return strings.HasPrefix(name, "root-") && spare > 0 // which builds of one daemon share
+			})
+			if len(names) > may {
+				left += fmt.Sprintf("%s has %q\n", dir, names)
 			}
 		}
 		return left

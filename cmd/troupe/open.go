@@ -12,6 +12,7 @@ import (
 	"troupe/cmd/troupe/moving"
 	"troupe/cmd/troupe/remote"
 	"troupe/storage/addition"
+	"troupe/storage/derivation"
 	"troupe/storage/localstore"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
@@ -33,11 +34,12 @@ type openedStore struct {
 	how       access
 	optimiser *localstore.Optimiser // nil where it is only read
 	optimise  bool                  // what is added is optimised
+	features  derivation.Features   // that derivations may take
 }
 
 // adder adds to the store.
 func (o *openedStore) adder() *addition.Adder {
-	a := &addition.Adder{Layout: o.layout, DB: o.db}
+	a := &addition.Adder{Layout: o.layout, DB: o.db, Admit: o.features.Allow}
 	if o.optimise {
 		a.Optimiser = o.optimiser
 	}
@@ -98,7 +100,7 @@ func openStoreBy(s *session, how access, open func(string, validity.Options) (*v
 	if err != nil {
 		return nil, err
 	}
-	o := &openedStore{layout: s.location, db: db, how: how, optimise: s.settings.AutoOptimiseStore}
+	o := &openedStore{layout: s.location, db: db, how: how, optimise: s.settings.AutoOptimiseStore, features: s.settings.ExperimentalFeatures}
 	if how != readOnly { // now that nobody else is at work here
 		if err = s.location.CleanStaging(); err == nil {
 			o.optimiser, err = localstore.OpenOptimiser(s.location, s.warn)

@@ -162,7 +162,7 @@ func uidRange(c config.Settings) (users []messages.BuildUser) {
 
 func builtinPolicy(c config.Settings) (ports.BuiltinPolicy, error) {
 	p := ports.BuiltinPolicy{Attempts: c.DownloadAttempts, ConnectTimeout: c.ConnectTimeout,
-		StallTimeout: c.StalledDownloadTimeout, Proxy: map[string]string{}}
+		StallTimeout: c.StalledDownloadTimeout, Mirrors: c.HashedMirrors, Proxy: map[string]string{}}
 	var err error
 	if p.Netrc, err = os.ReadFile(c.NetrcFile); err != nil && !os.IsNotExist(err) && !os.IsPermission(err) {
 		return p, fmt.Errorf("read netrc-file: %w", err)

@@ -27,6 +27,11 @@ type Input struct {
 	// Restore unpacks a NAR to a path that does not exist. Only fetchurl uses it.
 	Restore func(nar io.Reader, path string) error
 
+	// Mirrors have files by their hashes, below these URLs; Hash is where that which is wanted is below each, as
+	// "<algorithm>/<base 16>", or "" where it is not one file.
+	Mirrors []string
+	Hash    string
+
 	// Netrc is the text of the netrc file, or empty. Only fetchurl may be given it.
 	Netrc []byte
 	// CA is a bundle of authorities in PEM; empty means those that the system (as the sandbox shows it) has.

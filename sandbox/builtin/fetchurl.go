@@ -12,7 +12,7 @@ import (
 )
 
 // fetchURL downloads "url" into the output: as a file, or, with "unpack" = 1, as the tree that the NAR there
-// holds. With "executable" = 1 the result is executable. It does not check the hash: who registers the output does.
+// holds. A file whose hash is known is asked of the mirrors first. With "executable" = 1 the result is executable. It does not check the hash: who registers the output does.
 func fetchURL(in Input) error {
 	out, err := in.out()
 	if err != nil {
@@ -33,13 +33,32 @@ func fetchURL(in Input) error {
 	if in.Env["unpack"] == "1" {
 		store = in.storeTree(strings.HasSuffix(text, ".xz"))
 	}
-	if err := fetch(in, from, func(body io.Reader) error { return store(body, out) }); err != nil {
-		return err
+	keep := func(body io.Reader) error { return store(body, out) }
+	if !fetchByHash(in, keep) {
+		if err := fetch(in, from, keep); err != nil {
+			return err
+		}
 	}
 	if in.Env["executable"] == "1" {
 		return os.Chmod(out, 0o755)
 	}
 	return nil
+}
+
+// fetchByHash asks the mirrors first, one after the other, each once. That one does not have the file is nothing to
+// speak of.
+func fetchByHash(in Input, keep func(io.Reader) error) bool {
+	if in.Hash == "" {
+		return false
+	}
+	in.Attempts = 1
+	for _, mirror := range in.Mirrors {
+		from, err := url.Parse(strings.TrimSuffix(mirror, "/") + "/" + in.Hash)
+		if err == nil && fetch(in, from, keep) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // fetch hands what is at the URL to keep; keep is called again, from the beginning, when an attempt broke off.

@@ -33,6 +33,8 @@ type Adder struct {
 	Keep func(...storepath.Path) error
 	// Stages has directories to stage in; nil where each object makes its own.
 	Stages *Stages
+	// Admit refuses derivations that are not to be in the store; nil refuses none.
+	Admit func(*derivation.Derivation) error
 	// Held says that the caller holds the lock of all that is added.
 	Held bool
 	// Lent are paths whose locks are there to be used; nil for none.

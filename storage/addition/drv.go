@@ -26,6 +26,9 @@ func (a *Adder) checkDerivation(p storepath.Path, file string) (validity.Registr
 	if err == nil {
 		err = a.verifyOutputs(d)
 	}
+	if off := (*derivation.FeatureError)(nil); errors.As(err, &off) {
+		return validity.Registration{}, off // it reads as Nix's
+	}
 	if err != nil {
 		return validity.Registration{}, fmt.Errorf("add derivation '%s': %w", a.Layout.Dir.Join(p), err)
 	}
@@ -58,8 +61,13 @@ func (a *Adder) readDerivation(p storepath.Path, file string) (*derivation.Deriv
 }
 
 // verifyOutputs holds the output paths against those that follow from the
-// derivation.
+// derivation, which must be one that may be there.
 func (a *Adder) verifyOutputs(d *derivation.Derivation) error {
+	if a.Admit != nil {
+		if err := a.Admit(d); err != nil {
+			return err
+		}
+	}
 	return d.Verify(a.Layout.Dir, a.Modulo)
 }
 

@@ -77,10 +77,7 @@ func (v *Verification) contents(ctx context.Context) error {
 		if err := v.path(ctx, info); err != nil {
 			return err
 		}
-		v.found.Checked++
-		if v.At != nil {
-			v.At(v.found)
-		}
+		v.checked()
 	}
 	return nil
 }

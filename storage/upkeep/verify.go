@@ -44,9 +44,10 @@ type Verification struct {
 
 // Found is what a verification came across.
 type Found struct {
-	Checked uint64 // paths looked at
-	Wrong   uint64 // that were not right
-	Mended  uint64 // of these: repaired, or rightly forgotten
+	Checked  uint64 // paths looked at; of a look at contents, those whose contents were
+	Expected uint64 // how many there are to look at, about: some come and go meanwhile
+	Wrong    uint64 // that were not right
+	Mended   uint64 // of these: repaired, or rightly forgotten
 }
 
 // Run looks at every path that is valid. An error is one of the verification
@@ -54,7 +55,11 @@ type Found struct {
 func (v *Verification) Run(ctx context.Context) (Found, error) {
 	v.Say(LevelInfo, "reading the Nix store...")
 	v.Say(LevelInfo, "checking path existence...")
-	missing, err := v.existence(ctx)
+	err := v.expect(ctx)
+	var missing []storepath.Path
+	if err == nil {
+		missing, err = v.existence(ctx)
+	}
 	if err == nil {
 		err = v.vanished(ctx, missing)
 	}
@@ -67,6 +72,28 @@ func (v *Verification) Run(ctx context.Context) (Found, error) {
 		err = v.contents(ctx)
 	}
 	return v.found, err
+}
+
+// expect counts what there is to look at.
+func (v *Verification) expect(ctx context.Context) error {
+	for _, err := range v.DB.All() {
+		if err != nil {
+			return err
+		}
+		if v.found.Expected++; ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// checked counts a path that was looked at.
+func (v *Verification) checked() {
+	v.found.Checked++
+	v.found.Expected = max(v.found.Expected, v.found.Checked)
+	if v.At != nil {
+		v.At(v.found)
+	}
 }
 
 func (v *Verification) wrong(format string, args ...any) {
@@ -94,10 +121,7 @@ func (v *Verification) existence(ctx context.Context) (missing []storepath.Path,
 		if err := v.closed(info); err != nil {
 			return nil, err
 		}
-		v.found.Checked++
-		if v.At != nil {
-			v.At(v.found)
-		}
+		v.checked()
 	}
 	return missing, nil
 }

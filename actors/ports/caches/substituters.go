@@ -26,6 +26,8 @@ type Substituters struct {
 	userAgent string
 	memory    Memory
 
+	awsKey func(profile string) (binarycache.AWSKey, error)
+
 	ctx     context.Context // of what is asked on behalf of nobody
 	end     context.CancelFunc
 	running sync.WaitGroup
@@ -87,7 +89,7 @@ type Memory struct {
 // NewSubstituters knows no cache yet.
 func NewSubstituters(s ports.Services, userAgent string, m Memory) *Substituters {
 	ctx, end := context.WithCancel(context.Background())
-	return &Substituters{s: s, userAgent: userAgent, memory: m, ctx: ctx, end: end, pools: map[string]*pool{}}
+	return &Substituters{s: s, awsKey: binarycache.AWSKeys(), userAgent: userAgent, memory: m, ctx: ctx, end: end, pools: map[string]*pool{}}
 }
 
 // Close ends what is under way.
@@ -215,6 +217,7 @@ func (s *Substituters) settings(policy ports.BuildPolicy) binarycache.Settings {
 		Settings: transfer.Settings{Netrc: b.Netrc, CA: b.CA, Proxy: b.Proxy, ConnectTimeout: b.ConnectTimeout,
 			Connections: c.Connections, HTTP1: c.HTTP1, Dial: dial(b.ConnectTimeout)},
 		Answers: &answers{s, c}, FilesToo: s.memory.Files, SpoolDir: s.s.Layout.StagingDir(),
+		AWSKey:  s.awsKey,
 		ReadKey: func(string) (binarycache.Signer, error) { return nil, errors.New("nothing is uploaded here") },
 		Warn:    func(line string) { s.s.Log.Warn().Msg(line) },
 	}

@@ -106,9 +106,6 @@ func (s *stage) read(name string) string {
 	return string(b)
 }
 
-// frame skips n words of eight bytes of the standard input.
-const frame = "skip() { head -c $(($1 * 8)) > /dev/null; }\n"
-
 // TestHookIsAsked: settings and question in their form; one that declines is asked
 // again, and one that accepts is not.
 func TestHookIsAsked(t *testing.T) {

@@ -19,7 +19,6 @@ type process struct {
 	in, out *os.File
 	cmd     *exec.Cmd
 	said    lines
-	files   string        // a directory of its own
 	ended   chan struct{} // closed when it has
 	closing sync.Once
 }
@@ -30,7 +29,7 @@ const (
 )
 
 // spawn runs a program. Where nobody is at the terminal it has none.
-func spawn(args []string, files string, s Settings) (*process, error) {
+func spawn(args []string, s Settings) (*process, error) {
 	theirIn, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -39,7 +38,7 @@ func spawn(args []string, files string, s Settings) (*process, error) {
 	if err != nil {
 		return nil, errors.Join(err, theirIn.Close(), in.Close())
 	}
-	p := &process{in: in, out: out, cmd: exec.Command(args[0], args[1:]...), files: files, ended: make(chan struct{}), said: lines{say: s.Say}}
+	p := &process{in: in, out: out, cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{}), said: lines{say: s.Say}}
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirIn, theirOut, &p.said
 	p.cmd.Env, p.cmd.WaitDelay = sshEnvironment(), lastWords
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: !s.Interactive}
@@ -70,7 +69,6 @@ func (p *process) Close() (err error) {
 			p.kill()
 			<-p.ended
 		}
-		err = errors.Join(err, os.RemoveAll(p.files))
 	})
 	return err
 }

@@ -223,18 +223,18 @@ func (s *Store) shown() string { return s.Config.shown() }
 func (c *Config) shown() string { return fmt.Sprintf("'%s'", c) }
 
 // launch runs a program at the other end. It is connected when it returns.
-func (c *Config) launch(ctx context.Context, s Settings, program []string) (*process, error) {
+func (c *Config) launch(ctx context.Context, s Settings, program []string) (p *process, err error) {
 	files, err := os.MkdirTemp("", "troupe-ssh-*")
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, os.RemoveAll(files)) }() // ssh has read them once it is connected
 	args, err := c.sshArguments(files, s, program...)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(files))
+		return nil, err
 	}
-	p, err := spawn(args, files, s)
-	if err != nil {
-		return nil, errors.Join(&UnreachableError{c.shown(), err}, os.RemoveAll(files))
+	if p, err = spawn(args, s); err != nil {
+		return nil, &UnreachableError{c.shown(), err}
 	}
 	if c.local() {
 		return p, nil

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -17,15 +18,16 @@ import (
 func (c *connection) adder() (*addition.Adder, error) {
 	policy, err := c.p.s.PolicyOf(c.terms().Settings)
 	return &addition.Adder{Layout: c.p.s.Layout, DB: c.p.s.DB, Trust: c.p.settings.Load().Trust, Keep: c.keep,
-		Optimiser: c.p.s.OptimiserFor(policy), Modulos: c.p.modulos, Lent: c.p.s.Lent}, err
+		Optimiser: c.p.s.OptimiserFor(policy), Admit: policy.Experimental.Allow, Modulos: c.p.modulos, Lent: c.p.s.Lent}, err
 }
 
-// committed makes paths durable, so that the client may be told.
+// committed makes paths durable, so that the client may be told. So they are made
+// also when it has gone: what stays provisional is never garbage.
 func (c *connection) committed(a *addition.Adder, err error, paths ...storepath.Path) error {
 	if err != nil {
 		return err
 	}
-	return a.Commit(c.ctx, paths...)
+	return a.Commit(context.WithoutCancel(c.ctx), paths...)
 }
 
 func (c *connection) addToStore(q *workerproto.AddToStore, b io.Reader) (workerproto.Reply, error) {

@@ -16,6 +16,11 @@ import (
 func (c *connection) targets(paths []workerproto.DerivedPath, mode workerproto.BuildMode) ([]messages.Target, error) {
 	targets := make([]messages.Target, len(paths))
 	for i, p := range paths {
+		if len(p.Through) > 0 {
+			if err := c.require("dynamic-derivations", fmt.Sprintf("building output '%s' of '%s'", p.Through[0], p.Path.Base())); err != nil {
+				return nil, err
+			}
+		}
 		p, err := c.lead(p)
 		if err != nil {
 			return nil, err

@@ -43,7 +43,7 @@ func (c *connection) verify(q *workerproto.VerifyStore) (reply workerproto.Reply
 	v := upkeep.Verification{Layout: c.p.s.Layout, DB: c.p.s.DB, Contents: q.CheckContents, Forget: true,
 		Say: func(level int, text string) { c.sayAt(workerproto.Level(level), text) },
 		At: func(f upkeep.Found) {
-			c.out.result(id, workerproto.ResProgress, workerproto.Number(f.Checked), workerproto.Number(f.Checked), workerproto.Number(0), workerproto.Number(f.Wrong))
+			c.out.result(id, workerproto.ResProgress, workerproto.Number(f.Checked), workerproto.Number(f.Expected), workerproto.Number(0), workerproto.Number(f.Wrong))
 		}}
 	if q.Repair {
 		v.Repair = c.repair

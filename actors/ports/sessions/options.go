@@ -35,4 +35,13 @@ func (c *connection) terms() messages.Terms {
 	return terms
 }
 
+// require refuses what takes an experimental feature that the service has not on.
+func (c *connection) require(feature, why string) error {
+	policy, err := c.p.s.PolicyOf("")
+	if err != nil {
+		return err
+	}
+	return policy.Experimental.Require(feature, why)
+}
+
 func (c *connection) keepGoing() bool { return c.set != nil && c.set.KeepGoing }

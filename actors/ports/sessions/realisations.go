@@ -52,6 +52,9 @@ func (c *connection) queryRealisation(q *workerproto.QueryRealisation) (workerpr
 // what is built with the derivation from now on, so that it takes trust, or the
 // signature of somebody who is trusted.
 func (c *connection) registerRealisation(q *workerproto.RegisterDrvOutput) (workerproto.Reply, error) {
+	if err := c.require("ca-derivations", ""); err != nil {
+		return nil, err
+	}
 	said := q.Realisation
 	id, err := c.drvOutput(said.ID)
 	if err != nil {

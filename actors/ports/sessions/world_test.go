@@ -78,7 +78,7 @@ func newWorld(t *testing.T, change ...func(*actors.Settings)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := ports.BuildPolicy{BuildDir: w.layout.BuildsDir(), KeepLog: true, LogLines: 10, HostEnv: func(string) string { return "" },
+	policy := ports.BuildPolicy{Experimental: derivation.Features{"ca-derivations", "dynamic-derivations", "impure-derivations"}, BuildDir: w.layout.BuildsDir(), KeepLog: true, LogLines: 10, HostEnv: func(string) string { return "" },
 		Sandbox: sandbox.Policy{Mode: sandbox.Off, BuildDir: "/build", System: platform}}
 	of := &sessions.Settings{Access: sessions.Access{Allowed: []string{"*"}, Trusted: []string{"root"}},
 		Terms: func(*workerproto.SetOptions, bool) (messages.Terms, []string) { return messages.Terms{}, nil }}

@@ -11,8 +11,12 @@ import (
 
 var sandboxed = side.Conf{Sandbox: true}
 
-// All lists the rows there are.
-func All() []Row {
+// All lists the rows there are: those that daemons are compared by, and those that
+// show how cost grows.
+func All() []Row { return append(Compared(), growth()...) }
+
+// Compared are the rows P1 to P16.
+func Compared() []Row {
 	return []Row{
 		{Name: "P1", Work: "chain of 100, a step", New: newBuild(func(e *Env) graph.Shape { return graph.Chain(e.n(100)) })},
 		{Name: "P2", Work: "chain of 100, sandbox, a step", Conf: sandboxed, New: newBuild(func(e *Env) graph.Shape { return graph.Chain(e.n(100)) })},

@@ -115,6 +115,7 @@ func (s *Side) Start(ctx context.Context, work string, before ...string) (err er
 	}
 	args := append([]string{withinVerb, work, s.files, root}, append(before, s.Command...)...)
 	s.cmd = exec.Command("/proc/self/exe", args...)
+	s.cmd.Args[0] = os.Args[0]
 	s.cmd.Env = daemonEnv(work)
 	s.cmd.Dir = "/"
 	s.cmd.Stdout, s.cmd.Stderr = log, log

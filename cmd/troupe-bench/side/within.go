@@ -32,6 +32,7 @@ func Private(args []string) (rest []string, code int, ran bool) {
 		return args[1:], 0, false
 	}
 	cmd := exec.Command("/proc/self/exe", append([]string{privateVerb}, args[1:]...)...)
+	cmd.Args[0] = args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	told := make(chan os.Signal, 1)

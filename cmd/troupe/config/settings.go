@@ -123,6 +123,8 @@ type Settings struct {
 	TrustedSubstituters        []string
 	// DrainTimeout is how long builds may go on when the daemon is told to end.
 	DrainTimeout time.Duration
+	// HashedMirrors are servers that have files by their hashes.
+	HashedMirrors []string
 	// RequireSigs asks for a signature by one of TrustedPublicKeys on what comes from elsewhere.
 	RequireSigs       bool
 	TrustedPublicKeys []string
@@ -164,7 +166,7 @@ func Defaults(host Host, confDir string) Settings {
 		Builders:     "@" + confDir + "/machines",
 		BuildHook:    []string{"nix", "__build-remote"},
 		AllowedUsers: []string{"*"}, TrustedUsers: []string{"root"}, TrustedSubstituters: []string{},
-		RequireSigs: true, SecretKeyFiles: []string{},
+		RequireSigs: true, SecretKeyFiles: []string{}, HashedMirrors: []string{},
 		TrustedPublicKeys: []string{"cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY="},
 		FsyncMetadata:     true,
 		JournalSize:       64 << 20,
