@@ -18,6 +18,7 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 		return nil
 	}
 	granted := false
+	_, replied := s.Message.(*messages.HookReplied) // who asked a hook had a slot of ours meanwhile
 	for _, e := range s.Effects {
 		send, ok := e.(host.Send)
 		if !ok {
@@ -31,7 +32,7 @@ func (*slotsChecker) step(w *World, s host.Step) error {
 			return fmt.Errorf("%s is granted a second slot", send.To)
 		}
 		w.view.slots[send.To] = grant.Place
-		granted = granted || grant.Place.Here() && !send.To.IsFetch()
+		granted = granted || grant.Place.Here() && !send.To.IsFetch() && !replied
 	}
 	if held, most := w.view.held(false), w.slotLimit(); granted && held > max(most, 1) {
 		return fmt.Errorf("%d slots are held, of %d", held, most)

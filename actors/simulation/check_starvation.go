@@ -71,8 +71,8 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 				return fmt.Errorf("%s is granted a slot and does not want one", to)
 			}
 			delete(c.queued, to)
-			if !grant.Place.Here() {
-				continue
+			if _, replied := s.Message.(*messages.HookReplied); replied || !grant.Place.Here() {
+				continue // who asks a hook has a slot of ours meanwhile, and stood in no queue
 			}
 			if err := c.granted(w, to); err != nil {
 				return err
