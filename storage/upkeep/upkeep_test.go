@@ -87,30 +87,30 @@ func TestVerify(t *testing.T) {
 		found upkeep.Found
 		gone  []int
 	}{
-		"well": {func(*testing.T, store) {}, nil, upkeep.Found{Checked: 4}, nil},
+		"well": {func(*testing.T, store) {}, nil, upkeep.Found{Checked: 4, Expected: 4}, nil},
 		"modified": {func(t *testing.T, s store) { s.change(t, s.chain[1], "other") },
-			[]string{"path 'chain-1' was modified! expected hash 'sha256:"}, upkeep.Found{Checked: 4, Wrong: 1}, nil},
+			[]string{"path 'chain-1' was modified! expected hash 'sha256:"}, upkeep.Found{Checked: 4, Expected: 4, Wrong: 1}, nil},
 		"vanished": {func(t *testing.T, s store) { must(t, os.Remove(s.RealPath(s.chain[2]))) },
-			[]string{"path 'chain-2' disappeared, removing from database..."}, upkeep.Found{Checked: 3, Wrong: 1, Mended: 1}, []int{2}},
+			[]string{"path 'chain-2' disappeared, removing from database..."}, upkeep.Found{Checked: 3, Expected: 4, Wrong: 1, Mended: 1}, []int{2}},
 		"vanished, with referrers": {func(t *testing.T, s store) { must(t, os.Remove(s.RealPath(s.chain[0]))) },
-			[]string{"path 'chain-0' disappeared, but it still has valid referrers!"}, upkeep.Found{Checked: 4, Wrong: 1}, nil},
+			[]string{"path 'chain-0' disappeared, but it still has valid referrers!"}, upkeep.Found{Checked: 4, Expected: 4, Wrong: 1}, nil},
 		"all vanished": {func(t *testing.T, s store) {
 			for _, p := range s.chain {
 				must(t, os.Remove(s.RealPath(p)))
 			}
 		}, []string{"path 'chain-0' disappeared, removing from database...", "path 'chain-1' disappeared, removing from database...",
-			"path 'chain-2' disappeared, removing from database..."}, upkeep.Found{Checked: 1, Wrong: 3, Mended: 3}, []int{0, 1, 2}},
+			"path 'chain-2' disappeared, removing from database..."}, upkeep.Found{Checked: 1, Expected: 4, Wrong: 3, Mended: 3}, []int{0, 1, 2}},
 		"ends vanished": {func(t *testing.T, s store) {
 			must(t, errors.Join(os.Remove(s.RealPath(s.chain[0])), os.Remove(s.RealPath(s.chain[2]))))
 		}, []string{"path 'chain-0' disappeared, but it still has valid referrers!", "path 'chain-2' disappeared, removing from database..."},
-			upkeep.Found{Checked: 3, Wrong: 2, Mended: 1}, []int{2}},
+			upkeep.Found{Checked: 3, Expected: 4, Wrong: 2, Mended: 1}, []int{2}},
 		"lower two vanished": {func(t *testing.T, s store) {
 			must(t, errors.Join(os.Remove(s.RealPath(s.chain[0])), os.Remove(s.RealPath(s.chain[1]))))
 		}, []string{"path 'chain-0' disappeared, but it still has valid referrers!", "path 'chain-1' disappeared, but it still has valid referrers!"},
-			upkeep.Found{Checked: 4, Wrong: 2}, nil},
+			upkeep.Found{Checked: 4, Expected: 4, Wrong: 2}, nil},
 		"no file": {func(t *testing.T, s store) {
 			must(t, errors.Join(os.Remove(s.RealPath(s.chain[2])), os.Symlink("x", s.RealPath(s.chain[2]))))
-		}, []string{"path 'chain-2' was modified!"}, upkeep.Found{Checked: 4, Wrong: 1}, nil},
+		}, []string{"path 'chain-2' was modified!"}, upkeep.Found{Checked: 4, Expected: 4, Wrong: 1}, nil},
 	} {
 		s := newStore(t)
 		c.harm(t, s)
@@ -172,7 +172,7 @@ func TestVerifyRepairs(t *testing.T) {
 			return os.Rename(s.RealPath(p)+".new", s.RealPath(p))
 		}
 		found, err := v.Run(context.Background())
-		want := upkeep.Found{Checked: 4, Wrong: 2}
+		want := upkeep.Found{Checked: 4, Expected: 4, Wrong: 2}
 		if can {
 			want.Mended = 2
 		}
