@@ -81,6 +81,7 @@ type proxy struct {
 	conns  chan net.Conn
 	once   sync.Once
 	busy   sync.WaitGroup // handlers
+	over   bool           // nobody is served any more
 	down   bool           // connections are refused
 	atOnce int
 	most   int
@@ -91,9 +92,13 @@ func newProxy(s *sample, f fault) *proxy {
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	if p.over {
+		p.mu.Unlock()
+		return
+	}
 	p.busy.Add(1)
 	defer p.busy.Done()
-	p.mu.Lock()
 	line := r.Method + " " + r.Host + r.URL.Path
 	if span := r.Header.Get("Range"); span != "" {
 		line += " " + span
@@ -121,6 +126,14 @@ func (p *proxy) requests() (asked []string, times []time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.asked), slices.Clone(p.times)
+}
+
+// end waits for all handlers.
+func (p *proxy) end() {
+	p.mu.Lock()
+	p.over = true
+	p.mu.Unlock()
+	p.busy.Wait()
 }
 
 // fall refuses connections, or takes them again.
@@ -171,7 +184,7 @@ func through(t *testing.T, s *sample, f fault, test func(t *testing.T, c *Cache,
 		pool.Close()
 		server.Close()
 		<-served
-		p.busy.Wait()
+		p.end()
 	})
 }
 
