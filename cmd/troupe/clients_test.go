@@ -156,6 +156,8 @@ var (
 )
 
 func normal(text string) string {
+	// Newer ones say so, and ours with them.
+	text = strings.ReplaceAll(text, "it lacks a valid signature", "it lacks a signature by a trusted key")
 	return versions.ReplaceAllString(colours.ReplaceAllString(text, ""), "")
 }
 
