@@ -88,7 +88,7 @@ func TestUntrustedSettings(t *testing.T) {
 		{"extra-substituters", "https://b.example", "extra-substituters = https://b.example\n", ""},
 		{"substituters", "https://evil.example", "substituters = \n", "ignoring untrusted substituter 'https://evil.example', you are not a trusted user.\n" +
 			"Run `man nix.conf` for more information on the `substituters` configuration option."},
-		{"builders", "", "", ""},
+		{"builders", "", "builders = \n", ""}, // to build nothing elsewhere is allowed to all
 		{"builders", "ssh://mac", "", fmt.Sprintf(restricted, "builders")},
 		{"post-build-hook", "/bin/sh", "", fmt.Sprintf(restricted, "post-build-hook")},
 		{"post-build-hook", "", "", ""}, // it is so already
