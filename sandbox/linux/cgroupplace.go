@@ -19,6 +19,18 @@ import (
 // unit and leaves the unit's to the service. Then it is the unit's, as only a
 // cgroup without processes can have the memory of those below counted.
 func cgroupPlace() (string, error) {
+	own, err := OwnCgroup()
+	if err != nil {
+		return "", err
+	}
+	if unit := filepath.Dir(own); isUnit(unit) && isDelegated(unit) && !isUnit(own) {
+		return unit, nil
+	}
+	return own, nil
+}
+
+// OwnCgroup is the directory of this process's cgroup of version 2.
+func OwnCgroup() (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return "", err
@@ -38,14 +50,11 @@ func cgroupPlace() (string, error) {
 	if fs.Type != unix.CGROUP2_SUPER_MAGIC { // something has been mounted over it
 		return "", fmt.Errorf("%s is not a cgroup", own)
 	}
-	if unit := filepath.Dir(own); isUnit(unit) && isDelegated(unit) && !isUnit(own) {
-		return unit, nil
-	}
 	return own, nil
 }
 
-// ownCgroup is the directory of this process's cgroup of version 2, by what the
-// kernel says in /proc/self/mountinfo and /proc/self/cgroup.
+// ownCgroup finds it by what the kernel says in /proc/self/mountinfo and
+// /proc/self/cgroup.
 func ownCgroup(mounts, membership string) (string, error) {
 	own, ok := unifiedCgroup(membership)
 	if !ok {

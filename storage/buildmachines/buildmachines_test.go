@@ -65,8 +65,8 @@ func TestBadLines(t *testing.T) {
 	}
 }
 
-// TestFits has what the real nix __build-remote decides; see the test of the hooks
-// port, which asks it.
+// TestFits: a machine fits by its systems, its features, and those that must be
+// asked for.
 func TestFits(t *testing.T) {
 	m := machines(t, "a i686-linux,x86_64-linux - 1 1 kvm,big must")[0]
 	for _, c := range []struct {

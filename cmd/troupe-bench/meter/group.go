@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/sandbox/linux"
 )
 
 // Processes are those of one daemon.
@@ -29,37 +31,12 @@ type Group struct{ dir string }
 
 // NewGroup makes a cgroup below the one that this process is in.
 func NewGroup(name string) (*Group, error) {
-	parent, err := ownGroup()
+	parent, err := linux.OwnCgroup()
 	if err != nil {
 		return nil, err
 	}
 	g := &Group{filepath.Join(parent, name)}
 	return g, os.Mkdir(g.dir, 0o755)
-}
-
-// ownGroup is the directory of the cgroup that this process is in.
-func ownGroup() (string, error) {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
-	}
-	own, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(mounts)) {
-		before, after, _ := strings.Cut(line, " - ")
-		fields := strings.Fields(before)
-		if !strings.HasPrefix(after, "cgroup2 ") || len(fields) < 5 {
-			continue
-		}
-		for line := range strings.Lines(string(own)) {
-			if path, ok := strings.CutPrefix(line, "0::"); ok {
-				return filepath.Join(fields[4], strings.TrimSpace(path)), nil
-			}
-		}
-	}
-	return "", errors.New("find cgroup: none of version 2 is mounted")
 }
 
 // Open opens the cgroup's directory, for [syscall.SysProcAttr].
