@@ -14,19 +14,20 @@ import (
 // view is what an onlooker knows of the machines from what they take and send,
 // without asking them.
 type view struct {
-	requests map[uint64]*request
-	told     *request // which the step under way answers, or one before
-	ids      uint64
-	looks    uint64 // ever; see [view.wanted]
-	goals    map[messages.Address]*goalView
-	living   []*goalView // the same
-	byKey    map[messages.GoalKey]messages.Address
-	slots    map[messages.Address]messages.Place    // held, and where
-	lent     map[messages.Address]int               // goal to uid
-	ranked   map[messages.Address]messages.RankGoal // goals that slots knows, whether they are there still or not
-	alive    map[messages.Address]bool              // actors that were spawned
-	failed   map[messages.Address]bool              // actors that panicked
-	twice    messages.GoalKey                       // a goal that was made although it is there
+	requests  map[uint64]*request
+	told      *request // which the step under way answers, or one before
+	ids       uint64
+	looks     uint64 // ever; see [view.wanted]
+	goals     map[messages.Address]*goalView
+	living    []*goalView // the same
+	byKey     map[messages.GoalKey]messages.Address
+	slots     map[messages.Address]messages.Place    // held, and where
+	lent      map[messages.Address]int               // goal to uid
+	ranked    map[messages.Address]messages.RankGoal // goals that slots knows, whether they are there still or not
+	alive     map[messages.Address]bool              // actors that were spawned
+	failed    map[messages.Address]bool              // actors that panicked
+	forgotten map[messages.Address]bool              // clients that the worker was told to forget
+	twice     messages.GoalKey                       // a goal that was made although it is there
 }
 
 // request is one that the worker has taken and not answered.
@@ -64,7 +65,7 @@ func (v *view) crash() {
 	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]messages.Place{}
 	v.lent, v.living = map[messages.Address]int{}, nil
 	v.ranked = map[messages.Address]messages.RankGoal{}
-	v.alive, v.failed = map[messages.Address]bool{}, map[messages.Address]bool{}
+	v.alive, v.failed, v.forgotten = map[messages.Address]bool{}, map[messages.Address]bool{}, map[messages.Address]bool{}
 }
 
 func (v *view) newRequest() uint64 {
@@ -112,6 +113,9 @@ func (v *view) step(s host.Step) {
 func (v *view) worker(s host.Step) {
 	switch m := s.Message.(type) {
 	case *messages.RealiseTargets:
+		if v.forgotten[m.Client] {
+			return // and it is never answered
+		}
 		r := &request{RealiseTargets: m, over: make([]bool, len(m.Targets))}
 		for _, t := range m.Targets {
 			r.keys = append(r.keys, t.Key())
@@ -122,6 +126,7 @@ func (v *view) worker(s host.Step) {
 			r.withdrawn = true
 		}
 	case *messages.ForgetClient:
+		v.forgotten[m.Client] = true
 		maps.DeleteFunc(v.requests, func(_ uint64, r *request) bool { return r.Client == m.Client })
 	case *messages.AwaitGoals:
 		v.await(m)
