@@ -96,9 +96,7 @@ func (v *view) step(s host.Step) {
 		}
 	}
 	if s.Panic != "" {
-		v.failed[s.Actor], v.failed["child/"+s.Actor] = true, true
-		delete(v.alive, s.Actor)
-		delete(v.alive, "child/"+s.Actor) // which ends with it
+		v.panicked(s.Actor)
 	}
 	switch s.Actor {
 	case messages.Worker:
@@ -107,6 +105,18 @@ func (v *view) step(s host.Step) {
 		v.slot(s)
 	case messages.BuildUsers:
 		v.user(s)
+	}
+}
+
+// panicked notes that an actor is gone, and a child with its goal.
+func (v *view) panicked(at messages.Address) {
+	v.failed[at] = true
+	delete(v.alive, at)
+	for child := range v.alive {
+		if strings.HasPrefix(string(child), "child/") && strings.HasSuffix(string(child), "/"+string(at)) {
+			v.failed[child] = true
+			delete(v.alive, child)
+		}
 	}
 }
 
