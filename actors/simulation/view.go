@@ -126,11 +126,7 @@ func (v *view) worker(s host.Step) {
 		if v.forgotten[m.Client] {
 			return // and it is never answered
 		}
-		r := &request{RealiseTargets: m, over: make([]bool, len(m.Targets))}
-		for _, t := range m.Targets {
-			r.keys = append(r.keys, t.Key())
-		}
-		v.requests[m.Request] = r
+		v.requests[m.Request] = v.asked(*m)
 	case *messages.CancelRequest:
 		if r := v.requests[m.Request]; r != nil {
 			r.withdrawn = true
@@ -141,18 +137,93 @@ func (v *view) worker(s host.Step) {
 	case *messages.AwaitGoals:
 		v.await(m)
 	case *messages.DropWaitees:
-		if g := v.goals[m.From]; g != nil {
-			g.waitees = map[messages.GoalKey]int{}
-		}
+		v.dropWaitees(m.From)
 	case *messages.GoalFinished:
 		v.finished(m)
+		v.dropWaitees(m.From)
 	case *messages.ActorFailed:
 		if g := v.goals[m.Actor]; g != nil {
-			g.waitees, g.leaving = map[messages.GoalKey]int{}, true
+			g.leaving = true
 		}
+		v.dropWaitees(m.Actor)
 	}
 	for _, e := range s.Effects {
 		v.workerEffect(e)
+	}
+}
+
+// asked is a request as the worker takes it: that of a builder on the terms of its
+// goal, and for nothing where that is not wanted any more.
+func (v *view) asked(m messages.RealiseTargets) *request {
+	r := &request{RealiseTargets: &m, over: make([]bool, len(m.Targets))}
+	for _, t := range m.Targets {
+		r.keys = append(r.keys, t.Key())
+	}
+	if m.Within == "" {
+		return r
+	}
+	g := v.goals[m.Within]
+	if g == nil || g.leaving {
+		r.withdrawn = true
+		return r
+	}
+	m.Terms = g.terms
+	for _, i := range inOrder(m.Targets) {
+		if !r.withdrawn && v.leadsTo(r.keys[i], g) {
+			r.over[i], r.withdrawn = true, !m.KeepGoing
+		}
+	}
+	return r
+}
+
+// inOrder has targets as the worker takes them: by their names.
+func inOrder(targets []messages.Target) []int {
+	order := make([]int, len(targets))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return strings.Compare(targets[a].Path.Name(), targets[b].Path.Name()) })
+	return order
+}
+
+// leadsTo reports whether what a key stands for waits for a goal, or its builder does.
+func (v *view) leadsTo(k messages.GoalKey, goal *goalView) bool {
+	at := v.goals[v.byKey[k]]
+	if at == nil || at.leaving || at == goal {
+		return at == goal
+	}
+	for next := range at.waitees {
+		if v.leadsTo(next, goal) {
+			return true
+		}
+	}
+	for _, r := range v.requests {
+		for i, k := range r.keys {
+			if r.Within == at.at && !r.withdrawn && !r.over[i] && v.leadsTo(k, goal) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// closed notes what a builder was told that it may not wait for, as its own goal does
+// wait for the builder.
+func (r *request) closed(results []messages.Result) {
+	for i, res := range results {
+		if r.Within != "" && res.Status == messages.DependencyFailed && strings.Contains(res.Error, "itself") {
+			r.over[i], r.withdrawn = true, r.withdrawn || !r.KeepGoing
+		}
+	}
+}
+
+// dropWaitees notes that a goal wants nothing any more, and neither does its builder.
+func (v *view) dropWaitees(goal messages.Address) {
+	if g := v.goals[goal]; g != nil {
+		g.waitees = map[messages.GoalKey]int{}
+	}
+	for _, r := range v.requests {
+		r.withdrawn = r.withdrawn || r.Within == goal
 	}
 }
 
@@ -216,6 +287,7 @@ func (v *view) workerEffect(e host.Effect) {
 		case *messages.TargetsRealised:
 			if r := v.requests[m.Request]; r != nil {
 				v.told = r
+				r.closed(m.Results)
 			}
 			delete(v.requests, m.Request)
 		}
