@@ -67,7 +67,8 @@ func TestUntrustingMachine(t *testing.T) {
 		t.Skip("the machine builds in a sandbox of root's")
 	}
 	work := tempDir(t)
-	command(t, os.Environ(), "nix-store", "--generate-binary-cache-key", "here-1", work+"/secret", work+"/public")
+	secret, cache := work+"/secret", work+"/cache"
+	command(t, os.Environ(), "nix-store", "--generate-binary-cache-key", "here-1", secret, work+"/public")
 	key, err := os.ReadFile(work + "/public")
 	if err != nil {
 		t.Fatal(err)
@@ -76,12 +77,16 @@ func TestUntrustingMachine(t *testing.T) {
 	for name, c := range map[string]struct {
 		conf  string   // of the machine
 		first []string // options of a build of leaf, here; nil makes none
+		then  []string // of that of top
 		want  string   // why top fails
 	}{
 		"all there":    {},
 		"unsigned":     {first: []string{}, want: lacks},
-		"signed":       {first: []string{"--option", "secret-key-files", work + "/secret"}, conf: "trusted-public-keys = " + string(key)},
-		"other's sign": {first: []string{"--option", "secret-key-files", work + "/secret"}, want: lacks},
+		"signed":       {first: []string{"--option", "secret-key-files", secret}, conf: "trusted-public-keys = " + string(key)},
+		"other's sign": {first: []string{"--option", "secret-key-files", secret}, want: lacks},
+		"it can fetch it": {first: []string{}, then: []string{"--option", "builders-use-substitutes", "true"},
+			conf: "substituters = file://" + cache + "\ntrusted-public-keys = " + string(key)},
+		"it is not let": {first: []string{}, conf: "substituters = file://" + cache + "\ntrusted-public-keys = " + string(key), want: lacks},
 	} {
 		t.Run(name, func(t *testing.T) {
 			work := tempDir(t)
@@ -92,8 +97,9 @@ func TestUntrustingMachine(t *testing.T) {
 			top := s.write(work, &recipe{name: "top", script: "echo $inputs > $out", inputs: []*recipe{leaf}})
 			if c.first != nil {
 				s.want(0, append([]string{"build", "--option", "substituters", "", leaf.file}, c.first...)...)
+				s.want(0, "copy", "--to", "file://"+cache, "--secret-key-file", secret, storeDir.Join(leaf.paths["out"]))
 			}
-			o := s.run("build", top.file, "--option", "builders", p.url, "--max-jobs", "0", "--option", "substituters", "")
+			o := s.run(append([]string{"build", top.file, "--option", "builders", p.url, "--max-jobs", "0", "--option", "substituters", ""}, c.then...)...)
 			if c.want != "" {
 				if o.code == 0 || !strings.Contains(o.stderr, c.want) || p.has("-top") {
 					t.Errorf("exit code %d\n%s", o.code, o.stderr)
