@@ -32,7 +32,8 @@ type Launcher struct {
 	mu       sync.Mutex // guards what follows
 	next     int
 	children map[string]*Process
-	err      error // why no more can be launched
+	swept    map[int]bool // users of whom nothing was found since a builder of theirs was started
+	err      error        // why no more can be launched
 }
 
 // NewLauncher starts the launcher's process.
@@ -63,7 +64,7 @@ func NewLauncher() (*Launcher, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start launcher: %w", err), ours.Close())
 	}
-	l := &Launcher{socket: ours, cmd: cmd, filter: filter, heard: make(chan struct{}), children: map[string]*Process{}}
+	l := &Launcher{socket: ours, cmd: cmd, filter: filter, heard: make(chan struct{}), children: map[string]*Process{}, swept: map[int]bool{}}
 	go l.listen()
 	return l, nil
 }
@@ -79,6 +80,7 @@ func (l *Launcher) Close() error {
 
 // Start runs a builder. Extra, if not nil, is its descriptor 5.
 func (l *Launcher) Start(s sandbox.Spec, at Places, extra *os.File) (*Process, error) {
+	l.noteSwept(s.Identity.OutsideUID, false)
 	output, slave, err := openTerminal(s.Identity)
 	if err != nil {
 		return nil, fmt.Errorf("start builder: %w", err)

@@ -231,8 +231,14 @@ func TestKillUser(t *testing.T) {
 	if _, err := io.ReadFull(p.Output, make([]byte, 7)); err != nil {
 		t.Fatal(err)
 	}
+	if l.Swept(uid) {
+		t.Error("a user whose builder runs is taken to have no processes")
+	}
 	if err := l.KillUser(uid); err != nil {
 		t.Fatal(err)
+	}
+	if !l.Swept(uid) {
+		t.Error("what was killed is forgotten")
 	}
 	drain(t, p)
 	if e := p.Wait(); e.Signal != 9 {
