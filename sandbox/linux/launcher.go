@@ -24,7 +24,6 @@ import (
 type Launcher struct {
 	socket  *os.File
 	cmd     *exec.Cmd
-	filter  []byte
 	cgroups *cgroups       // nil without
 	heard   chan struct{}  // closed when the launcher has nothing more to say
 	ending  sync.WaitGroup // builders whose cgroups are being removed
@@ -64,8 +63,11 @@ func NewLauncher() (*Launcher, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start launcher: %w", err), ours.Close())
 	}
-	l := &Launcher{socket: ours, cmd: cmd, filter: filter, heard: make(chan struct{}), children: map[string]*Process{}, swept: map[int]bool{}}
+	l := &Launcher{socket: ours, cmd: cmd, heard: make(chan struct{}), children: map[string]*Process{}, swept: map[int]bool{}}
 	go l.listen()
+	if err := l.write(early.Encode([]early.Step{{Op: "filter", Args: []string{string(filter)}}})); err != nil {
+		return nil, errors.Join(fmt.Errorf("start launcher: %w", err), l.Close())
+	}
 	return l, nil
 }
 
@@ -86,7 +88,7 @@ func (l *Launcher) Start(s sandbox.Spec, at Places, extra *os.File) (*Process, e
 		return nil, fmt.Errorf("start builder: %w", err)
 	}
 	defer slave.Close()
-	p, err := l.launch(program(s, at, l.filter), s, l.cgroups, slave, extra)
+	p, err := l.launch(program(s, at), s, l.cgroups, slave, extra)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start builder: %w", explain(err, s.Spaces)), output.Close())
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // program is what a stage does for a spec, step by step.
-func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
+func program(s sandbox.Spec, at Places) []early.Step {
 	p := &steps{}
 	if s.IsBuiltin() {
 		p.add("close-from", strconv.Itoa(early.ExtraFD+1))
@@ -45,7 +45,7 @@ func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
 		p.add("no-new-privileges")
 	}
 	if s.FilterSyscalls {
-		p.add("seccomp", string(filter))
+		p.add("seccomp")
 	}
 	if s.Spaces.User {
 		p.add("drop-capabilities")

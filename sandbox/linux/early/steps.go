@@ -155,15 +155,15 @@ func dropCapabilities(s *stage, _ []string) {
 	s.add(syscall.SYS_CAPSET, s.hold(unsafe.Pointer(header)), s.hold(unsafe.Pointer(none)))
 }
 
-// seccomp installs a filter: instructions of eight bytes each.
-func seccomp(s *stage, a []string) {
-	filter := []byte(a[0]) // aligned
-	program := &struct {
-		length uint16
-		_      [6]byte
-		first  uintptr
-	}{length: uint16(len(filter) / 8), first: s.hold(unsafe.Pointer(unsafe.SliceData(filter)))}
-	s.add(syscall.SYS_PRCTL, prSetSeccomp, seccompFilter, s.hold(unsafe.Pointer(program)))
+// seccomp installs the launcher's filter, unless the thread that forks has it.
+func seccomp(s *stage, _ []string) {
+	s.filtered = s.filter.inherited
+	switch {
+	case s.filter == (filter{}):
+		s.err = syscall.EINVAL
+	case !s.filtered:
+		s.add(syscall.SYS_PRCTL, prSetSeccomp, seccompFilter, uintptr(unsafe.Pointer(s.filter.program)))
+	}
 }
 
 // killAll kills every process of this user but this one. The kernel does it in
