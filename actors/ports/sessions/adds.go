@@ -18,7 +18,7 @@ import (
 func (c *connection) adder() (*addition.Adder, error) {
 	policy, err := c.p.s.PolicyOf(c.terms().Settings)
 	return &addition.Adder{Layout: c.p.s.Layout, DB: c.p.s.DB, Trust: c.p.settings.Load().Trust, Keep: c.keep,
-		Optimiser: c.p.s.OptimiserFor(policy), Admit: policy.Experimental.Allow, Modulos: c.p.modulos, Lent: c.p.s.Lent}, err
+		Stages: c.p.s.Stages, Optimiser: c.p.s.OptimiserFor(policy), Admit: policy.Experimental.Allow, Modulos: c.p.modulos, Lent: c.p.s.Lent}, err
 }
 
 // committed makes paths durable, so that the client may be told. So they are made
