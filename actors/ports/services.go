@@ -41,7 +41,9 @@ type Services struct {
 	Identity string
 	// Lent are outputs that hooks may add; the tree makes it.
 	Lent *addition.Lent
-	Log  zerolog.Logger
+	// Stages has directories for all that is added; the tree makes it.
+	Stages *addition.Stages
+	Log    zerolog.Logger
 }
 
 // BuildPolicy is what the settings say about how builders run.
@@ -79,7 +81,8 @@ type CachePolicy struct {
 
 // Shared has what there is one of in a process.
 func (s Services) Shared() Services {
-	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}
+	s.Stages = &addition.Stages{}
+	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots, Unstage: s.Stages.Close}
 	s.Hashes = NewHashes(s.Layout, s.DB)
 	s.Given, s.Lent, s.Identity = &Given{}, &addition.Lent{}, rand.Text()
 	return s

@@ -116,6 +116,11 @@ func (s *sweep) close() error {
 	if err := os.Remove(s.trash); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
 		return err
 	}
+	if s.c.Unstage != nil {
+		if err := s.c.Unstage(); err != nil {
+			return err
+		}
+	}
 	return s.c.Layout.TidyStaging()
 }
 
