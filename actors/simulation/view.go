@@ -50,6 +50,7 @@ type goalView struct {
 	wait     messages.Wait   // what it says it waits for
 	audience map[uint64]bool // the requests that it is said to be needed for
 	leaving  bool            // it was told to cancel, or panicked
+	lost     bool            // a substituter has an output of it, and did not give it
 	wanted   uint64          // the newest look at which it was wanted; see [view.wanted]
 }
 

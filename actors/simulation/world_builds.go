@@ -236,7 +236,7 @@ func (w *World) plays(p *process) {
 	if w.hit(ClosesOutput) {
 		w.ev.after(d/2, p.b.address, w.life, func() { w.closes(p) })
 	}
-	if w.Nesting && w.hit(BuilderAsks) {
+	if p.b.drv.Nests && w.hit(BuilderAsks) {
 		w.asksWithin(p, exit)
 		return
 	}
