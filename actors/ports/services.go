@@ -16,6 +16,7 @@ import (
 	"troupe/storage/derivation"
 	"troupe/storage/gc"
 	"troupe/storage/localstore"
+	"troupe/storage/pathlock"
 	"troupe/storage/signature"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
@@ -39,6 +40,8 @@ type Services struct {
 	Hashes *Hashes
 	// Identity tells this service from all others; the tree makes it.
 	Identity string
+	// Spares are lock files for store paths; the tree makes them.
+	Spares *pathlock.Spares
 	// Lent are outputs that hooks may add; the tree makes it.
 	Lent *addition.Lent
 	Log  zerolog.Logger
@@ -79,7 +82,8 @@ type CachePolicy struct {
 
 // Shared has what there is one of in a process.
 func (s Services) Shared() Services {
-	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots}
+	s.Spares = pathlock.NewSpares(s.Layout.StagingDir())
+	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots, Spares: s.Spares}
 	s.Hashes = NewHashes(s.Layout, s.DB)
 	s.Given, s.Lent, s.Identity = &Given{}, &addition.Lent{}, rand.Text()
 	return s

@@ -18,6 +18,7 @@ import (
 	"slices"
 
 	"troupe/storage/localstore"
+	"troupe/storage/pathlock"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -27,6 +28,7 @@ type Collector struct {
 	Layout localstore.Layout
 	DB     *validity.DB
 	Roots  *localstore.TempRoots
+	Spares *pathlock.Spares // in the staging directory; may be nil
 
 	proc string       // where processes are, "/proc" if empty
 	step func(string) // called before each step of a deletion, for tests; may be nil

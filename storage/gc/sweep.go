@@ -116,7 +116,7 @@ func (s *sweep) close() error {
 	if err := os.Remove(s.trash); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
 		return err
 	}
-	return s.c.Layout.TidyStaging()
+	return errors.Join(s.c.Spares.Drop(), s.c.Layout.TidyStaging())
 }
 
 // A batch is as large as can be moved away in about batchTime. To make it invalid
