@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"troupe/storage/localstore"
+	"troupe/storage/pace"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -27,6 +28,7 @@ type sweep struct {
 	trash   string
 	trashed []string // what was moved there and is still to be removed
 	names   int      // how many names in the trash were used
+	pace    pace.Pace
 
 	deleted []string // since they were last told of
 	result  Result
@@ -231,6 +233,7 @@ const directBytes = 1 << 20
 // cannot be changed, is an error.
 func (s *sweep) discard(name string) error {
 	s.c.before("discard " + name)
+	s.pace.Step()
 	var st unix.Stat_t
 	err := unix.Fstatat(s.store, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {
