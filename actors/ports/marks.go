@@ -1,10 +1,8 @@
 package ports
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"strings"
 
@@ -17,18 +15,10 @@ type marks struct {
 	flags      uint32 // as chattr sets them
 	generation uint32 // as chattr -v sets it
 	attributes string // the extended ones, ACLs among them, with their values
-	// remembers says that the places of its entries, which reading it shows, tell
-	// what was in it before: tmpfs and btrfs count all that were ever made.
-	remembers bool
 }
 
-// look takes a directory's stamp and marks.
-func look(dir string) (s stamp, m marks, err error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return s, m, &os.PathError{Op: "open", Path: dir, Err: err}
-	}
-	defer unix.Close(fd)
+// look takes the stamp and the marks of a directory that is open.
+func look(dir string, fd int) (s stamp, m marks, err error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return s, m, &os.PathError{Op: "stat", Path: dir, Err: err}
@@ -53,8 +43,7 @@ func marksOf(fd int) (m marks, err error) {
 	if m.attributes, err = attributesOf(fd); err != nil {
 		return m, os.NewSyscallError("fgetxattr", err)
 	}
-	m.remembers, err = remembers(fd)
-	return m, err
+	return m, nil
 }
 
 // attributesOf are the names and values of all extended attributes.
@@ -83,33 +72,6 @@ func sized(get func([]byte) (int, error)) (string, error) {
 	b := make([]byte, n)
 	n, err = get(b)
 	return string(b[:max(n, 0)]), err
-}
-
-// remembers reports whether the places of entries are of another kind than those
-// of ext4 where it orders by the hashes of names: these end with the largest
-// number there is.
-func remembers(fd int) (bool, error) {
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(fd, &fs); err != nil {
-		return true, os.NewSyscallError("fstatfs", err)
-	}
-	if fs.Type != unix.EXT4_SUPER_MAGIC {
-		return true, nil
-	}
-	buffer := make([]byte, 16<<10)
-	var last uint64
-	for {
-		n, err := unix.Getdents(fd, buffer)
-		if err != nil {
-			return true, os.NewSyscallError("getdents64", err)
-		}
-		if n == 0 {
-			return last != math.MaxInt64, nil
-		}
-		for b := buffer[:n]; len(b) > 0; b = b[binary.NativeEndian.Uint16(b[16:]):] { // struct linux_dirent64
-			last = binary.NativeEndian.Uint64(b[8:])
-		}
-	}
 }
 
 // refresh sets a directory's times to now, which are as its last user liked them.

@@ -47,6 +47,16 @@ func newShell(dir string) (*shell, error) {
 	return s, err
 }
 
+// in calls f with a descriptor of a directory.
+func in(dir string, f func(fd int) error) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	return f(fd)
+}
+
 // fill makes a tree in a directory of a shell: what is there of it stays, and what
 // is not of it is removed. One that has grown is made anew first, unless it can
 // stay as it is: how large a directory is can be seen.
@@ -70,7 +80,7 @@ func (s *shell) fill(dir string, t sandbox.Tree) error {
 	if err := linux.MakeTree(dir, missing, s.emptyFile(dir)); err != nil {
 		return err
 	}
-	return s.note(dir, t)
+	return s.note(dir, missing)
 }
 
 // emptyFile is one of the mount points, or "".
@@ -124,25 +134,40 @@ func (s *shell) renew(dir string) error {
 	return err
 }
 
-// note takes stamps of the directory and of all mount points, when they are made.
-func (s *shell) note(dir string, t sandbox.Tree) error {
-	s.points = make(map[string]stamp, len(t.Dirs)+len(t.Files))
-	for _, d := range t.Dirs {
-		s.points[d.Path] = stamp{}
+// note takes stamps of the directory, and of mount points that were made just now.
+func (s *shell) note(dir string, made sandbox.Tree) error {
+	if s.points == nil {
+		s.points = map[string]stamp{}
 	}
-	for _, f := range t.Files {
-		s.points[f.Path] = stamp{}
-	}
-	var st unix.Stat_t
-	for name := range s.points {
-		if err := unix.Lstat(filepath.Join(dir, name), &st); err != nil {
-			return &os.PathError{Op: "stat", Path: filepath.Join(dir, name), Err: err}
+	return in(dir, func(fd int) error {
+		for _, d := range made.Dirs {
+			if err := s.notePoint(fd, d.Path); err != nil {
+				return err
+			}
 		}
-		s.points[name] = stampOf(&st)
-	}
-	var err error
-	s.stamp, s.marks, err = look(dir)
+		for _, f := range made.Files {
+			if err := s.notePoint(fd, f.Path); err != nil {
+				return err
+			}
+		}
+		var err error
+		s.stamp, s.marks, err = look(dir, fd)
+		return err
+	})
+}
+
+func (s *shell) notePoint(fd int, name string) (err error) {
+	s.points[name], err = point(fd, name)
 	return err
+}
+
+// point is the stamp of a mount point in a directory; names begin with "/".
+func point(fd int, name string) (stamp, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(fd, name[1:], &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return stamp{}, &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return stampOf(&st), nil
 }
 
 // restore removes what is there beside the mount points and gives the directory
@@ -151,26 +176,24 @@ func (s *shell) restore(dir string) error {
 	if err := s.removeOthers(dir); err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	for name, made := range s.points {
-		if err := unix.Lstat(filepath.Join(dir, name), &st); err != nil || stampOf(&st) != made {
-			return fmt.Errorf("'%s' in '%s' is not as it was made", name, dir)
+	return in(dir, func(fd int) error {
+		for name, made := range s.points {
+			if now, err := point(fd, name); err != nil || now != made {
+				return fmt.Errorf("'%s' in '%s' is not as it was made", name, dir)
+			}
 		}
-	}
-	if err := os.Lchown(dir, os.Geteuid(), os.Getegid()); err != nil {
-		return err
-	}
-	now, marks, err := look(dir)
-	if err != nil {
-		return err
-	}
-	if now.inode != s.stamp.inode || now.size != s.stamp.size || marks != s.marks {
-		return fmt.Errorf("'%s' is not as it was made", dir)
-	}
-	if marks.remembers {
-		return fmt.Errorf("'%s' tells what was in it", dir)
-	}
-	return nil
+		if err := unix.Fchown(fd, os.Geteuid(), os.Getegid()); err != nil {
+			return os.NewSyscallError("fchown", err)
+		}
+		now, marks, err := look(dir, fd)
+		if err != nil {
+			return err
+		}
+		if now.inode != s.stamp.inode || now.size != s.stamp.size || marks != s.marks {
+			return fmt.Errorf("'%s' is not as it was made", dir)
+		}
+		return nil
+	})
 }
 
 func (s *shell) removeOthers(dir string) error {

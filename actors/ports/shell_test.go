@@ -172,28 +172,6 @@ func TestAnAttributeThatWasThere(t *testing.T) {
 	}
 }
 
-// On a file system that counts what was ever made in a directory, the next
-// builder could read the count.
-func TestWhereDirectoriesRemember(t *testing.T) {
-	const elsewhere = "/dev/shm"
-	var fs unix.Statfs_t
-	if err := unix.Statfs(elsewhere, &fs); err != nil || fs.Type != unix.TMPFS_MAGIC {
-		t.Skip("/dev/shm is no tmpfs")
-	}
-	dir, err := os.MkdirTemp(elsewhere, "shell-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	s, err := newShell(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.restore(dir) == nil {
-		t.Error("it is taken for new")
-	}
-}
-
 // How large a directory is tells how much was in it once.
 func TestAShellThatHasGrownIsMadeAnew(t *testing.T) {
 	var large sandbox.Tree
