@@ -27,6 +27,9 @@ type Collector struct {
 	Layout localstore.Layout
 	DB     *validity.DB
 	Roots  *localstore.TempRoots
+	// Unstage removes what is kept in the staging directory though nobody uses it; nil
+	// where nothing is.
+	Unstage func() error
 
 	proc string       // where processes are, "/proc" if empty
 	step func(string) // called before each step of a deletion, for tests; may be nil
