@@ -2,6 +2,7 @@ package ports
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -44,7 +45,9 @@ type Services struct {
 	Spares *pathlock.Spares
 	// Lent are outputs that hooks may add; the tree makes it.
 	Lent *addition.Lent
-	Log  zerolog.Logger
+	// Stages has directories for all that is added; the tree makes it.
+	Stages *addition.Stages
+	Log    zerolog.Logger
 }
 
 // BuildPolicy is what the settings say about how builders run.
@@ -82,12 +85,15 @@ type CachePolicy struct {
 
 // Shared has what there is one of in a process.
 func (s Services) Shared() Services {
-	s.Spares = pathlock.NewSpares(s.Layout.StagingDir())
-	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots, Spares: s.Spares}
+	s.Stages, s.Spares = &addition.Stages{}, pathlock.NewSpares(s.Layout.StagingDir())
+	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots, Unstage: s.unstage}
 	s.Hashes = NewHashes(s.Layout, s.DB)
 	s.Given, s.Lent, s.Identity = &Given{}, &addition.Lent{}, rand.Text()
 	return s
 }
+
+// unstage deletes what is kept in the staging directory to be used again.
+func (s Services) unstage() error { return errors.Join(s.Stages.Close(), s.Spares.Drop()) }
 
 // OptimiserFor is the one that a policy wants, or nil.
 func (s Services) OptimiserFor(p BuildPolicy) *localstore.Optimiser {

@@ -1,7 +1,6 @@
 package ports
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,8 +18,7 @@ import (
 // made in it. What is mounted on these hides them from the builder.
 type shell struct {
 	stamp  stamp            // of the directory
-	flags  uint32           // of the directory, as chattr sets them
-	attrs  int              // bytes of the names of its extended attributes
+	marks  marks            // of the directory
 	start  int64            // its size when it was empty
 	points map[string]stamp // by path below it
 }
@@ -57,23 +55,6 @@ func in(dir string, f func(fd int) error) error {
 	}
 	defer unix.Close(fd)
 	return f(fd)
-}
-
-// look tells f of a directory what a builder can change of it.
-func (s *shell) look(dir string, fd int, f func(st *unix.Stat_t, flags uint32, attrs int) error) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return &os.PathError{Op: "stat", Path: dir, Err: err}
-	}
-	flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
-	if err != nil {
-		flags = 0 // a file system without
-	}
-	attrs, err := unix.Flistxattr(fd, nil)
-	if err != nil && !errors.Is(err, unix.ENOTSUP) {
-		return &os.PathError{Op: "list attributes", Path: dir, Err: err}
-	}
-	return f(&st, flags, attrs)
 }
 
 // fill makes a tree in a directory of a shell: what is there of it stays, and what
@@ -169,10 +150,9 @@ func (s *shell) note(dir string, made sandbox.Tree) error {
 				return err
 			}
 		}
-		return s.look(dir, fd, func(st *unix.Stat_t, flags uint32, attrs int) error {
-			s.stamp, s.flags, s.attrs = stampOf(st), flags, attrs
-			return nil
-		})
+		var err error
+		s.stamp, s.marks, err = look(dir, fd)
+		return err
 	})
 }
 
@@ -205,12 +185,14 @@ func (s *shell) restore(dir string) error {
 		if err := unix.Fchown(fd, os.Geteuid(), os.Getegid()); err != nil {
 			return os.NewSyscallError("fchown", err)
 		}
-		return s.look(dir, fd, func(st *unix.Stat_t, flags uint32, attrs int) error {
-			if st.Ino != s.stamp.inode || st.Size != s.stamp.size || flags != s.flags || attrs != s.attrs {
-				return fmt.Errorf("'%s' is not as it was made", dir)
-			}
-			return nil
-		})
+		now, marks, err := look(dir, fd)
+		if err != nil {
+			return err
+		}
+		if now.inode != s.stamp.inode || now.size != s.stamp.size || marks != s.marks {
+			return fmt.Errorf("'%s' is not as it was made", dir)
+		}
+		return nil
 	})
 }
 

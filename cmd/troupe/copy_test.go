@@ -93,6 +93,51 @@ func TestCopyToCaches(t *testing.T) {
 	}
 }
 
+// TestWhoseSignaturesCount: what a stock client copies into a daemon's store is signed by
+// a key that the client names, where it may, or by one that the daemon signs with itself.
+func TestWhoseSignaturesCount(t *testing.T) {
+	c := newNixCache(t)
+	c.copy(t, "none")
+	for _, test := range []struct {
+		conf, options string // the daemon's, the client's
+		ok            bool
+	}{
+		{"", "--option fallback true", false},
+		{"", "--option trusted-public-keys '" + c.public + "'", true},
+		{"", "--option require-sigs false", false},
+		{"trusted-users =\n", "--option trusted-public-keys '" + c.public + "'", false},
+		{"trusted-users =\nsecret-key-files = " + filepath.Dir(c.dir) + "/secret\n", "", true},
+	} {
+		conf, root := t.TempDir(), t.TempDir()
+		if err := os.WriteFile(conf+"/nix.conf", []byte("substituters =\n"+test.conf), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		daemon := exec.Command("troupe", "--store", root, "daemon", "--socket", conf+"/socket")
+		daemon.Env = append(c.env, "NIX_CONF_DIR="+conf)
+		if err := daemon.Start(); err != nil {
+			t.Fatal(err)
+		}
+		soon(t, "the daemon ", func() string {
+			if !exists(conf + "/socket") {
+				return "does not listen"
+			}
+			return ""
+		})
+		client := exec.Command("sh", "-c", "nix --extra-experimental-features nix-command copy --from file://"+c.dir+" "+c.out+" "+test.options)
+		client.Env = append(c.env, "NIX_REMOTE=unix://"+conf+"/socket")
+		said, err := client.CombinedOutput()
+		if test.ok != (err == nil) || test.ok == strings.Contains(string(said), "lacks a signature by a trusted key") {
+			t.Errorf("%q, %q: %v\n%s", test.conf, test.options, err, said)
+		}
+		if err := daemon.Process.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+		if err := daemon.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestCopyToS3 copies to a bucket, and back.
 func TestCopyToS3(t *testing.T) {
 	c := newNixCache(t)

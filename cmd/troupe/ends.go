@@ -99,8 +99,7 @@ func (e *ends) own(s *session, how access) (end, error) {
 		return e.served(s)
 	}
 	e.opened = append(e.opened, st.close)
-	keys, err := signature.ParsePublicKeys(s.settings.TrustedPublicKeys)
-	trust := addition.Trust{Keys: keys, Everything: !s.settings.RequireSigs}
+	trust, err := trustOf(s.settings)
 	return copying.Own{Layout: st.layout, DB: st.db, Terms: addition.Terms{Trusted: true, CheckSigs: e.checkSigs}, Adder: func() *addition.Adder {
 		a := st.adder()
 		a.Trust = trust

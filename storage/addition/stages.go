@@ -68,9 +68,13 @@ func (s *Stages) keep(stage string) bool {
 	return true
 }
 
-// Close removes what is kept. Nobody stages any more.
+// Close removes what is kept. Whoever stages afterwards makes directories anew.
 func (s *Stages) Close() (err error) {
-	for _, stage := range s.free {
+	s.mu.Lock()
+	free := s.free
+	s.free = nil
+	s.mu.Unlock()
+	for _, stage := range free {
 		_, rerr := localstore.Remove(stage)
 		err = errors.Join(err, rerr)
 	}

@@ -18,7 +18,6 @@ import (
 	"slices"
 
 	"troupe/storage/localstore"
-	"troupe/storage/pathlock"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -28,7 +27,9 @@ type Collector struct {
 	Layout localstore.Layout
 	DB     *validity.DB
 	Roots  *localstore.TempRoots
-	Spares *pathlock.Spares // in the staging directory; may be nil
+	// Unstage removes what is kept in the staging directory though nobody uses it; nil
+	// where nothing is.
+	Unstage func() error
 
 	proc string       // where processes are, "/proc" if empty
 	step func(string) // called before each step of a deletion, for tests; may be nil

@@ -116,7 +116,12 @@ func (s *sweep) close() error {
 	if err := os.Remove(s.trash); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
 		return err
 	}
-	return errors.Join(s.c.Spares.Drop(), s.c.Layout.TidyStaging())
+	if s.c.Unstage != nil {
+		if err := s.c.Unstage(); err != nil {
+			return err
+		}
+	}
+	return s.c.Layout.TidyStaging()
 }
 
 // A batch is as large as can be moved away in about batchTime. To make it invalid

@@ -32,7 +32,6 @@ type Caches struct {
 	mu    sync.Mutex // guards what follows
 	tasks map[messages.Address]*task
 
-	stages   *addition.Stages
 	drvs     sync.Mutex // held while a derivation is added
 	drvAdder *addition.Adder
 }
@@ -49,9 +48,8 @@ type task struct {
 // New makes the port.
 func New(out ports.Outbox, s ports.Services, subs *Substituters) *Caches {
 	ctx, end := context.WithCancel(context.Background())
-	stages := &addition.Stages{}
 	return &Caches{out: out, s: s, subs: subs, local: make(chan struct{}, runtime.GOMAXPROCS(0)), ctx: ctx, end: end, tasks: map[messages.Address]*task{},
-		stages: stages, drvAdder: &addition.Adder{Layout: s.Layout, DB: s.DB, Stages: stages, Held: true}}
+		drvAdder: &addition.Adder{Layout: s.Layout, DB: s.DB, Stages: s.Stages, Held: true}}
 }
 
 // Handle takes one message.
@@ -142,7 +140,7 @@ func (p *Caches) kill(m *messages.KillFetch) {
 func (p *Caches) Close() {
 	p.end()
 	p.wg.Wait()
-	if err := p.stages.Close(); err != nil {
+	if err := p.s.Stages.Close(); err != nil {
 		p.s.Log.Warn().Err(err).Msg("remove staging directories")
 	}
 }
@@ -184,5 +182,5 @@ func (p *Caches) admits(f *Found, policy ports.BuildPolicy) error {
 
 // adder adds what a goal fetches, which holds the lock and keeps the path.
 func (p *Caches) adder(policy ports.BuildPolicy) *addition.Adder {
-	return &addition.Adder{Layout: p.s.Layout, DB: p.s.DB, Stages: p.stages, Trust: policy.Caches.Trust, Optimiser: p.s.OptimiserFor(policy), Held: true}
+	return &addition.Adder{Layout: p.s.Layout, DB: p.s.DB, Stages: p.s.Stages, Trust: policy.Caches.Trust, Optimiser: p.s.OptimiserFor(policy), Held: true}
 }

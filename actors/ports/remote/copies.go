@@ -164,7 +164,7 @@ func (b *machineBuild) download(ctx context.Context, result *workerproto.BuildRe
 	if err != nil {
 		return err
 	}
-	adder := &addition.Adder{Layout: b.r.s.Layout, DB: b.r.s.DB, Optimiser: b.r.s.OptimiserFor(b.Policy), Held: len(realised) == 0}
+	adder := &addition.Adder{Layout: b.r.s.Layout, DB: b.r.s.DB, Stages: b.r.s.Stages, Optimiser: b.r.s.OptimiserFor(b.Policy), Held: len(realised) == 0}
 	for _, info := range infos {
 		if err := b.fetch(ctx, adder, info); err != nil {
 			return err

@@ -2,8 +2,10 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"troupe/actors/ports"
@@ -123,13 +125,29 @@ func hear(f workerproto.Frame, log io.Writer) {
 // has to have the derivations, which prove what their outputs are called. What is
 // named by its contents needs no proof.
 func (b *machineBuild) perform(ctx context.Context) (*workerproto.BuildResult, error) {
-	if b.c.Trust != workerproto.NotTrusted || b.Derivation.IsFixed() || !b.Derivation.KnowsOutputs() {
-		d := *b.Derivation
-		if len(d.Inputs) > 0 {
-			d.Inputs, d.Sources = nil, b.Inputs
-		}
-		return b.c.BuildDerivation(ctx, b.Path, d, workerproto.BuildNormal)
+	if b.c.Trust == workerproto.NotTrusted && !b.Derivation.IsFixed() && b.Derivation.KnowsOutputs() {
+		return b.performProven(ctx)
 	}
+	d := *b.Derivation
+	if len(d.Inputs) > 0 {
+		d.Inputs, d.Sources = nil, b.Inputs
+	}
+	result, err := b.c.BuildDerivation(ctx, b.Path, d, workerproto.BuildNormal)
+	if b.c.Trust == workerproto.TrustUnknown && wantsProof(err) {
+		return b.performProven(ctx)
+	}
+	return result, err
+}
+
+// wantsProof reports whether an error is how a store says that it does not trust us,
+// which it cannot say before version 1.35.
+func wantsProof(err error) bool {
+	var refused *workerproto.Error
+	return errors.As(err, &refused) && strings.Contains(refused.Message, "you are not privileged to build input-addressed derivations")
+}
+
+// performProven builds from the derivation and all that it is made of, which are sent.
+func (b *machineBuild) performProven(ctx context.Context) (*workerproto.BuildResult, error) {
 	closure, err := b.r.closure(b.Path)
 	if err != nil {
 		return nil, err
