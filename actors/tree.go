@@ -51,7 +51,7 @@ func Start(s Settings) *Tree {
 	rt := host.Start(host.Options{New: s.Make, Journal: s.Journal, Logger: s.Logger, Fatal: s.Fatal})
 	t := &Tree{runtime: rt, Clients: ports.NewClients(rt), observed: make(chan struct{}), abreast: make(chan struct{}, 1)}
 	clock := ports.NewClock(rt)
-	locks := ports.NewLocks(rt, s.Services.Layout.RealPath, s.Logger)
+	locks := ports.NewLocks(rt, s.Services)
 	users := ports.NewUsers(rt, s.Services)
 	elsewhere := remote.New(rt, s.Services)
 	builds := ports.NewBuilds(rt, s.Services, elsewhere)

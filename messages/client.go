@@ -60,8 +60,8 @@ func (t Terms) String() string {
 	return text
 }
 
-// ForgetClient withdraws all of a client's requests; nothing of them is
-// answered. From door to worker.
+// ForgetClient withdraws all of a client's requests, and those that come late;
+// nothing of them is answered. From door to worker; the address is not used again.
 type ForgetClient struct{ Client Address }
 
 // CancelRequest withdraws a [RealiseTargets]. From client to worker. Goals that

@@ -61,7 +61,7 @@ const (
 // Flaw is what a status says of a goal itself.
 func (s Status) Flaw() Flaw {
 	switch s {
-	case PermanentFailure, CachedFailure, LogLimitExceeded:
+	case PermanentFailure, CachedFailure, LogLimitExceeded, InputRejected:
 		return BuildFailed
 	case TimedOut:
 		return TimeOut

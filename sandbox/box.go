@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 )
 
 // boxBuilder fills in what a root holds. It makes each directory once.
@@ -76,11 +77,21 @@ func (b *boxBuilder) identityFiles() {
 	b.file("/etc/services", b.r.Policy.Services)
 }
 
+// devices are those that builders are shown, kvm where the machine has it.
+var devices = []string{"full", "null", "random", "tty", "urandom", "zero", "kvm"}
+
+// Harmless reports whether a path is that of a device through which a builder
+// reaches nobody.
+func Harmless(path string) bool {
+	name, ok := strings.CutPrefix(path, "/dev/")
+	return ok && slices.Contains(devices, name)
+}
+
 // devices are the harmless ones; a terminal is the builder's own.
 func (b *boxBuilder) devices() {
-	names := []string{"full", "null", "random", "tty", "urandom", "zero"}
-	if b.r.Policy.KVM && slices.Contains(b.r.Policy.Features, "kvm") {
-		names = append(names, "kvm")
+	names := slices.Clone(devices)
+	if !b.r.Policy.KVM || !slices.Contains(b.r.Policy.Features, "kvm") {
+		names = slices.DeleteFunc(names, func(n string) bool { return n == "kvm" })
 	}
 	for _, n := range names {
 		b.file("/dev/"+n, "")

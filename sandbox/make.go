@@ -153,7 +153,11 @@ const (
 
 // Fits reports whether this machine is what a derivation needs.
 func Fits(p Policy, platform string, features []string) bool {
-	return p.knows(platform) && !slices.ContainsFunc(features, func(f string) bool { return !slices.Contains(p.Features, f) })
+	return p.knows(platform) && p.has(features)
+}
+
+func (p Policy) has(features []string) bool {
+	return !slices.ContainsFunc(features, func(f string) bool { return !slices.Contains(p.Features, f) })
 }
 
 func (p Policy) knows(platform string) bool {
@@ -163,19 +167,8 @@ func (p Policy) knows(platform string) bool {
 // checkPlatform compares what is needed with what this is.
 func checkPlatform(r Request) (personality int, err error) {
 	p, d := r.Policy, r.Derivation
-	known := p.knows(d.Platform)
 	if !Fits(p, d.Platform, r.Options.RequiredSystemFeatures) {
-		text := fmt.Sprintf("Cannot build '%s'.\nReason: ", r.StoreDir.Join(r.Path))
-		if !known {
-			text += fmt.Sprintf("platform mismatch\nRequired system: '%s'", d.Platform)
-		} else {
-			text += fmt.Sprintf("required system features not available\nRequired features: {%s}", strings.Join(r.Options.RequiredSystemFeatures, ", "))
-		}
-		text += fmt.Sprintf("\nCurrent system: '%s'", p.System)
-		if known {
-			text += fmt.Sprintf(" with features {%s}", strings.Join(p.Features, ", "))
-		}
-		return 0, &PlatformError{text}
+		return 0, &PlatformError{fmt.Sprintf("Cannot build '%s'.", r.StoreDir.Join(r.Path)) + p.lacks(d.Platform, r.Options.RequiredSystemFeatures)}
 	}
 	personality = adrNoRandomize
 	if is32Bit(d.Platform) && !is32Bit(p.System) {
@@ -185,6 +178,24 @@ func checkPlatform(r Request) (personality int, err error) {
 		personality |= uname26
 	}
 	return personality, nil
+}
+
+// lacks says why a derivation is not for this machine, in the words of Nix 2.34.
+func (p Policy) lacks(platform string, features []string) (text string) {
+	if !p.knows(platform) {
+		text = fmt.Sprintf("\nReason: platform mismatch\nRequired system: '%s'\nCurrent system: '%s'", platform, p.System)
+	}
+	if !p.has(features) {
+		text += fmt.Sprintf("\nReason: missing system features\nRequired features: {%s}\nAvailable features: {%s}", set(features), set(p.Features))
+	}
+	return text
+}
+
+// set lists words once each, in order.
+func set(words []string) string {
+	words = slices.Clone(words)
+	slices.Sort(words)
+	return strings.Join(slices.Compact(words), ", ")
 }
 
 func is32Bit(system string) bool {

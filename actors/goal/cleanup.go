@@ -30,10 +30,8 @@ func (c *CleanUp) Step(m messages.Message) []host.Effect {
 			if m.Fetch {
 				return []host.Effect{host.Send{To: messages.Caches, Msg: &messages.KillFetch{Goal: m.Goal, From: c.self}}}
 			}
-			return []host.Effect{
-				host.Send{To: messages.Clock, Msg: &messages.CancelTimer{Owner: childOf(m.Goal)}},
-				host.Send{To: messages.Builds, Msg: &messages.DiscardBuild{Build: m.Goal, From: c.self, Status: m.Result.Status}},
-			}
+			return append(c.cancelTimers(),
+				host.Send{To: messages.Builds, Msg: &messages.DiscardBuild{Build: m.Goal, From: c.self, Status: m.Result.Status}})
 		}
 	case *messages.BuildDiscarded, *messages.FetchKilled:
 		if c.state == discarding {
@@ -42,6 +40,14 @@ func (c *CleanUp) Step(m messages.Message) []host.Effect {
 		}
 	}
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", c.self, c.state, m))
+}
+
+// cancelTimers cancels those of every child that the goal may have had.
+func (c *CleanUp) cancelTimers() (out []host.Effect) {
+	for lost := range maxLosses + 1 {
+		out = append(out, host.Send{To: messages.Clock, Msg: &messages.CancelTimer{Owner: childOf(c.asked.Goal, lost)}})
+	}
+	return out
 }
 
 func (c *CleanUp) giveBack() (out []host.Effect) {

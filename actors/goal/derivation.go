@@ -114,7 +114,9 @@ func (g *Derivation) Step(m messages.Message) []host.Effect {
 	case *messages.Realise:
 		g.expect(m, fresh)
 	case *messages.ActorFailed:
-		g.expect(m, building)
+		if g.state != building || m.Actor != g.child() {
+			return nil // it had told all there is to tell
+		}
 		out := g.discard(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
 		return append(out, host.Send{To: messages.Clock, Msg: &messages.CancelTimer{Owner: g.child()}})
 	}
@@ -182,9 +184,16 @@ func (g *Derivation) discard(r messages.Result) []host.Effect {
 		host.Send{To: messages.Builds, Msg: &messages.DiscardBuild{Build: g.self, Status: r.Status}})
 }
 
-func (g *Derivation) child() messages.Address { return childOf(g.self) }
+func (g *Derivation) child() messages.Address { return childOf(g.self, len(g.losses)) }
 
-func childOf(goal messages.Address) messages.Address { return "child/" + goal }
+// childOf names the child of a goal that has lost some. They have an address each,
+// so that a timer of one that fires late is not another's.
+func childOf(goal messages.Address, lost int) messages.Address {
+	if lost == 0 {
+		return "child/" + goal
+	}
+	return messages.Address(fmt.Sprintf("child/%d/%s", lost+1, goal))
+}
 
 func (g *Derivation) expect(m messages.Message, allowed ...state) {
 	for _, s := range allowed {

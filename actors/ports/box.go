@@ -93,6 +93,11 @@ func (p *Builds) takeBox(b *build) (bool, error) {
 		return true, err
 	}
 	b.dir = x.dir
+	for _, dir := range []string{b.hostBuild(), b.hostTmp(), x.store} {
+		if err := refresh(dir); err != nil {
+			return true, err
+		}
+	}
 	return true, os.Chmod(b.hostBuild(), 0o700)
 }
 
@@ -137,13 +142,15 @@ func (x *box) restore() error {
 
 // recyclable reports whether a build's box may be another's. A builder that can
 // reach a process outside of its sandbox could have sent it an open directory of
-// its box, which would be a way into the sandbox of the next.
-func (b *build) recyclable() bool {
-	if b.box == nil || b.nest != nil || !b.spec.Spaces.PID || !b.spec.Spaces.Net {
+// its box, which would be a way into the sandbox of the next; and one without a
+// user namespace can set what we do not look at, as the project of a directory.
+func (b *build) recyclable(store string) bool {
+	if b.box == nil || b.nest != nil || !b.spec.Spaces.PID || !b.spec.Spaces.Net || !b.spec.Spaces.User {
 		return false
 	}
 	for _, m := range b.spec.Mounts {
-		if m.Kind == sandbox.Bind && !m.ReadOnly && m.Source != b.hostBuild() && m.Source != b.hostTmp() && leadsOut(m.Source) {
+		input := m.ReadOnly && filepath.Dir(m.Source) == store
+		if m.Kind == sandbox.Bind && !input && m.Source != b.hostBuild() && m.Source != b.hostTmp() && leadsOut(m.Source) {
 			return false
 		}
 	}
@@ -151,11 +158,11 @@ func (b *build) recyclable() bool {
 }
 
 // leadsOut reports whether a path of the host may let a builder reach somebody:
-// it is a socket, or a directory in which there may be one. Files and devices
-// carry no descriptors.
+// it is a socket, also where it cannot be written to, a directory in which there
+// may be one, or a device that may carry descriptors. Files do not.
 func leadsOut(path string) bool {
 	st, err := os.Stat(path)
-	return err != nil || !st.Mode().IsRegular() && st.Mode()&os.ModeDevice == 0
+	return err != nil || !st.Mode().IsRegular() && !sandbox.Harmless(path)
 }
 
 // root is a directory that holds a tree. Builds share it: it is read-only to

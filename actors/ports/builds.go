@@ -152,12 +152,9 @@ type inputError struct{ error }
 
 func refusal(err error) messages.Message {
 	status := messages.MiscFailure
-	if blame := (inputError{}); errors.As(err, &blame) {
-		status = messages.InputRejected
-	}
 	var platform *sandbox.PlatformError
-	if errors.As(err, &platform) {
-		status = messages.PermanentFailure
+	if blame := (inputError{}); errors.As(err, &blame) || errors.As(err, &platform) {
+		status = messages.InputRejected
 	}
 	return &messages.BuildNotPrepared{Status: status, Reason: err.Error()}
 }

@@ -16,10 +16,11 @@ import (
 
 // Locks takes and gives back lock files beside store paths.
 type Locks struct {
-	out  Outbox
-	real func(storepath.Path) string
-	log  zerolog.Logger
-	wg   sync.WaitGroup
+	out    Outbox
+	real   func(storepath.Path) string
+	spares *pathlock.Spares
+	log    zerolog.Logger
+	wg     sync.WaitGroup
 
 	mu     sync.Mutex // guards owners
 	owners map[messages.Address]*lockOwner
@@ -33,9 +34,9 @@ type lockOwner struct {
 	held   *pathlock.Held // nil unless it succeeded; set before done is closed
 }
 
-// NewLocks makes the locks port; real says where a store path lies.
-func NewLocks(out Outbox, real func(storepath.Path) string, log zerolog.Logger) *Locks {
-	return &Locks{out: out, real: real, log: log, owners: map[messages.Address]*lockOwner{}}
+// NewLocks makes the locks port.
+func NewLocks(out Outbox, s Services) *Locks {
+	return &Locks{out: out, real: s.Layout.RealPath, spares: s.Spares, log: s.Log, owners: map[messages.Address]*lockOwner{}}
 }
 
 // Handle takes one message.
@@ -43,7 +44,7 @@ func (l *Locks) Handle(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.TryLock:
 		l.start(m.Owner, m.Paths, func(_ context.Context, files []string) (*pathlock.Held, error) {
-			return pathlock.TryLock(files)
+			return l.spares.TryLock(files)
 		})
 	case *messages.AwaitLock:
 		l.start(m.Owner, m.Paths, pathlock.Lock)
@@ -144,4 +145,5 @@ func (l *Locks) Close() {
 		l.check(o.release())
 	}
 	l.wg.Wait()
+	l.check(l.spares.Close())
 }

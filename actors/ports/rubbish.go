@@ -75,7 +75,7 @@ func (p *Builds) removeDirs(b *build, failed bool) {
 	case b.places.Store == "":
 		p.warn(os.Chmod(b.dir, 0o700), "close build directory")
 		p.rubbish.later(func() { p.removeDir(b.dir) })
-	case !failed && b.recyclable():
+	case !failed && b.recyclable(p.s.Layout.RealStoreDir()):
 		p.rubbish.later(func() { p.recycle(b.box) })
 	default:
 		p.rubbish.later(func() { p.removeBox(&box{dir: b.dir, store: b.places.Store}) })

@@ -2,6 +2,7 @@ package ports
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"troupe/storage/derivation"
 	"troupe/storage/gc"
 	"troupe/storage/localstore"
+	"troupe/storage/pathlock"
 	"troupe/storage/signature"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
@@ -39,6 +41,8 @@ type Services struct {
 	Hashes *Hashes
 	// Identity tells this service from all others; the tree makes it.
 	Identity string
+	// Spares are lock files for store paths; the tree makes them.
+	Spares *pathlock.Spares
 	// Lent are outputs that hooks may add; the tree makes it.
 	Lent *addition.Lent
 	// Stages has directories for all that is added; the tree makes it.
@@ -81,8 +85,9 @@ type CachePolicy struct {
 
 // Shared has what there is one of in a process.
 func (s Services) Shared() Services {
-	s.Stages = &addition.Stages{}
-	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots, Unstage: s.Stages.Close}
+	s.Stages, s.Spares = &addition.Stages{}, pathlock.NewSpares(s.Layout.StagingDir())
+	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots,
+		Unstage: func() error { return errors.Join(s.Stages.Close(), s.Spares.Drop()) }}
 	s.Hashes = NewHashes(s.Layout, s.DB)
 	s.Given, s.Lent, s.Identity = &Given{}, &addition.Lent{}, rand.Text()
 	return s

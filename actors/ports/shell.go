@@ -1,7 +1,6 @@
 package ports
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,8 +18,7 @@ import (
 // made in it. What is mounted on these hides them from the builder.
 type shell struct {
 	stamp  stamp            // of the directory
-	flags  uint32           // of the directory, as chattr sets them
-	attrs  int              // bytes of the names of its extended attributes
+	marks  marks            // of the directory
 	start  int64            // its size when it was empty
 	points map[string]stamp // by path below it
 }
@@ -49,26 +47,14 @@ func newShell(dir string) (*shell, error) {
 	return s, err
 }
 
-// look tells f of a directory what a builder can change of it.
-func (s *shell) look(dir string, f func(st *unix.Stat_t, flags uint32, attrs int) error) error {
+// in calls f with a descriptor of a directory.
+func in(dir string, f func(fd int) error) error {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: dir, Err: err}
 	}
 	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return &os.PathError{Op: "stat", Path: dir, Err: err}
-	}
-	flags, err := unix.IoctlGetUint32(fd, unix.FS_IOC_GETFLAGS)
-	if err != nil {
-		flags = 0 // a file system without
-	}
-	attrs, err := unix.Flistxattr(fd, nil)
-	if err != nil && !errors.Is(err, unix.ENOTSUP) {
-		return &os.PathError{Op: "list attributes", Path: dir, Err: err}
-	}
-	return f(&st, flags, attrs)
+	return f(fd)
 }
 
 // fill makes a tree in a directory of a shell: what is there of it stays, and what
@@ -94,7 +80,7 @@ func (s *shell) fill(dir string, t sandbox.Tree) error {
 	if err := linux.MakeTree(dir, missing, s.emptyFile(dir)); err != nil {
 		return err
 	}
-	return s.note(dir, t)
+	return s.note(dir, missing)
 }
 
 // emptyFile is one of the mount points, or "".
@@ -148,26 +134,40 @@ func (s *shell) renew(dir string) error {
 	return err
 }
 
-// note takes stamps of the directory and of all mount points, when they are made.
-func (s *shell) note(dir string, t sandbox.Tree) error {
-	s.points = make(map[string]stamp, len(t.Dirs)+len(t.Files))
-	for _, d := range t.Dirs {
-		s.points[d.Path] = stamp{}
+// note takes stamps of the directory, and of mount points that were made just now.
+func (s *shell) note(dir string, made sandbox.Tree) error {
+	if s.points == nil {
+		s.points = map[string]stamp{}
 	}
-	for _, f := range t.Files {
-		s.points[f.Path] = stamp{}
-	}
-	var st unix.Stat_t
-	for name := range s.points {
-		if err := unix.Lstat(filepath.Join(dir, name), &st); err != nil {
-			return &os.PathError{Op: "stat", Path: filepath.Join(dir, name), Err: err}
+	return in(dir, func(fd int) error {
+		for _, d := range made.Dirs {
+			if err := s.notePoint(fd, d.Path); err != nil {
+				return err
+			}
 		}
-		s.points[name] = stampOf(&st)
-	}
-	return s.look(dir, func(st *unix.Stat_t, flags uint32, attrs int) error {
-		s.stamp, s.flags, s.attrs = stampOf(st), flags, attrs
-		return nil
+		for _, f := range made.Files {
+			if err := s.notePoint(fd, f.Path); err != nil {
+				return err
+			}
+		}
+		var err error
+		s.stamp, s.marks, err = look(dir, fd)
+		return err
 	})
+}
+
+func (s *shell) notePoint(fd int, name string) (err error) {
+	s.points[name], err = point(fd, name)
+	return err
+}
+
+// point is the stamp of a mount point in a directory; names begin with "/".
+func point(fd int, name string) (stamp, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(fd, name[1:], &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return stamp{}, &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return stampOf(&st), nil
 }
 
 // restore removes what is there beside the mount points and gives the directory
@@ -176,17 +176,20 @@ func (s *shell) restore(dir string) error {
 	if err := s.removeOthers(dir); err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	for name, made := range s.points {
-		if err := unix.Lstat(filepath.Join(dir, name), &st); err != nil || stampOf(&st) != made {
-			return fmt.Errorf("'%s' in '%s' is not as it was made", name, dir)
+	return in(dir, func(fd int) error {
+		for name, made := range s.points {
+			if now, err := point(fd, name); err != nil || now != made {
+				return fmt.Errorf("'%s' in '%s' is not as it was made", name, dir)
+			}
 		}
-	}
-	if err := os.Lchown(dir, os.Geteuid(), os.Getegid()); err != nil {
-		return err
-	}
-	return s.look(dir, func(st *unix.Stat_t, flags uint32, attrs int) error {
-		if st.Ino != s.stamp.inode || st.Size != s.stamp.size || flags != s.flags || attrs != s.attrs {
+		if err := unix.Fchown(fd, os.Geteuid(), os.Getegid()); err != nil {
+			return os.NewSyscallError("fchown", err)
+		}
+		now, marks, err := look(dir, fd)
+		if err != nil {
+			return err
+		}
+		if now.inode != s.stamp.inode || now.size != s.stamp.size || marks != s.marks {
 			return fmt.Errorf("'%s' is not as it was made", dir)
 		}
 		return nil

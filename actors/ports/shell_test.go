@@ -101,6 +101,18 @@ func TestAShellThatWasChangedIsNotRestored(t *testing.T) {
 			}
 			return err
 		},
+		"flags": func(d string) error {
+			return onDirectory(d, func(fd int) error { return unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, 0x40) }) // chattr +d
+		},
+		"a generation": func(d string) error {
+			return onDirectory(d, func(fd int) error {
+				err := unix.IoctlSetPointerInt(fd, fsSetVersion, 4242)
+				if errors.Is(err, unix.ENOTTY) { // with checksums of its metadata ext4 has none
+					return os.Remove(d + "/a")
+				}
+				return err
+			})
+		},
 		"a large directory": func(d string) (err error) {
 			for i := range 300 {
 				err = errors.Join(err, os.WriteFile(filepath.Join(d, string(rune('A'+i))+"-of-a-name-that-takes-some-room"), nil, 0o644))
@@ -123,6 +135,40 @@ func TestAShellThatWasChangedIsNotRestored(t *testing.T) {
 				t.Error("it is taken for new")
 			}
 		})
+	}
+}
+
+// fsSetVersion is FS_IOC_SETVERSION of linux/fs.h.
+const fsSetVersion = 0x40087602
+
+func onDirectory(dir string, do func(fd int) error) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(fd), unix.Close(fd))
+}
+
+// An attribute that was there before, as a default ACL of the directory above is,
+// is looked at with its value.
+func TestAnAttributeThatWasThere(t *testing.T) {
+	dir, s := filled(t, someTree)
+	if err := unix.Setxattr(dir, "user.x", []byte("1"), 0); errors.Is(err, unix.ENOTSUP) {
+		t.Skip("this file system has no attributes of users")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.note(dir, someTree); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.restore(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setxattr(dir, "user.x", []byte("2"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if s.restore(dir) == nil {
+		t.Error("one with another value is taken for new")
 	}
 }
 

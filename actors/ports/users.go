@@ -73,10 +73,12 @@ func (u *Users) claim(user messages.BuildUser) messages.Message {
 
 // clean kills what a build may have left. An account is then left to other
 // processes; a user that has none is kept until the end, so that it need not be
-// cleaned again before its next build.
+// cleaned again before its next build. To ask the kernel for a user's processes it
+// looks at all of the machine. That was done when the builder ended, and is done
+// again whenever an account is claimed, by us as by others.
 func (u *Users) clean(m *messages.CleanUser) messages.Message {
 	user := m.User
-	if m.Dirty {
+	if m.Dirty && !(user.Account && u.s.Launcher.Swept(user.UID)) {
 		if err := u.s.Launcher.KillUser(user.UID); err != nil {
 			u.s.Log.Error().Err(err).Int("uid", user.UID).Msg("build user cannot be cleaned and is not used again")
 			return &messages.UserFailed{UID: user.UID, Reason: err.Error()}

@@ -32,7 +32,9 @@ func (c *answersChecker) step(w *World, s host.Step) error {
 	}
 	switch m := s.Message.(type) {
 	case *messages.RealiseTargets:
-		c.open[m.Request] = true
+		if w.view.requests[m.Request] != nil {
+			c.open[m.Request] = true
+		}
 	case *messages.ForgetClient:
 		for id := range c.open {
 			if w.view.requests[id] == nil {

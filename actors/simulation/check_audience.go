@@ -28,8 +28,19 @@ func (*audienceChecker) quiet(w *World) error {
 	}
 	for id, r := range w.view.requests {
 		for i, k := range r.keys {
-			if g := w.view.goals[w.view.byKey[k]]; g != nil && !r.over[i] && !r.withdrawn && !g.leaving && !g.audience[id] {
+			g := w.view.goals[w.view.byKey[k]]
+			if g == nil || r.over[i] || r.withdrawn || g.leaving {
+				continue
+			}
+			if !g.audience[id] {
 				return fmt.Errorf("request %d wants %s, and nobody was told", id, g.at)
+			}
+			if in := w.view.goals[r.Within]; in != nil && !in.leaving {
+				for above := range in.audience {
+					if !g.audience[above] {
+						return fmt.Errorf("request %d waits for %s by way of a builder, and nobody was told", above, g.at)
+					}
+				}
 			}
 		}
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 // buildsChecker: nothing is built twice at once; a build has its locks, all its
-// inputs, valid and named, and a slot; nothing is built whose outputs are there.
+// inputs, valid and named, and a slot; nothing is built whose outputs are there, or
+// are to be fetched.
 type buildsChecker struct{ idle }
 
 func (*buildsChecker) name() string { return "builds" }
@@ -20,16 +21,29 @@ func (*buildsChecker) step(w *World, s host.Step) error {
 		if !ok {
 			continue
 		}
-		if m, ok := send.Msg.(*messages.PrepareBuild); ok {
+		switch m := send.Msg.(type) {
+		case *messages.PrepareBuild:
 			if err := w.mayBuild(m); err != nil {
 				return err
 			}
+		case *messages.WaiteeDone:
+			w.noteLost(send.To, m)
 		}
 	}
 	if w.view.twice != "" {
 		return fmt.Errorf("two goals are %s", w.view.twice)
 	}
 	return nil
+}
+
+// noteLost notes that an output of a goal was not fetched, although a substituter has it.
+func (w *World) noteLost(goal messages.Address, m *messages.WaiteeDone) {
+	g := w.view.goals[goal]
+	if g == nil || m.Waitee.IsBuild() || m.Result.Flaw&messages.SubstituterFailed == 0 {
+		return
+	}
+	d, _ := w.graph.drv(g.target.Path)
+	g.lost = g.lost || m.Waitee.Path != d.Drv && !slices.Contains(d.Sources, m.Waitee.Path)
 }
 
 func (w *World) mayBuild(m *messages.PrepareBuild) error {
@@ -42,6 +56,9 @@ func (w *World) mayBuild(m *messages.PrepareBuild) error {
 	}
 	if place, held := w.view.slots[m.Build]; !held || place != m.Place {
 		return fmt.Errorf("%s builds without a slot", m.Build)
+	}
+	if g := w.view.goals[m.Build]; g != nil && g.lost && !g.terms.Fallback && m.Mode != messages.Check {
+		return fmt.Errorf("%s builds what a substituter has and did not give, and is not to", m.Build)
 	}
 	if d.Resolve {
 		return fmt.Errorf("%s builds what is to be resolved", m.Build)

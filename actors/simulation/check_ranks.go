@@ -32,8 +32,14 @@ func (*ranksChecker) quiet(w *World) error {
 			if r.withdrawn || r.over[i] {
 				continue
 			}
-			if g := w.overtaken(k, messages.RankGoal{Urgency: r.Urgency}); g != nil {
-				return fmt.Errorf("request %d has urgency %d, and %s that it waits for %d", id, r.Urgency, g.rank.Goal, g.rank.Urgency)
+			want := messages.RankGoal{Urgency: r.Urgency}
+			if in := w.view.goals[r.Within]; in != nil && !in.leaving {
+				want = in.rank
+				want.Remaining += in.weight
+			}
+			if g := w.overtaken(k, want); g != nil {
+				return fmt.Errorf("request %d has urgency %d and %v before it, and %s that it waits for %d and %v",
+					id, want.Urgency, want.Remaining, g.at, g.rank.Urgency, g.rank.Remaining)
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 // and a drain ends.
 type sessionsChecker struct {
 	inside    map[messages.Address]bool          // sessions that the door has
+	nested    map[messages.Address]bool          // those of builders
 	ending    bool                               // the door was told
 	finishing map[messages.Address]bool          // sessions that were told
 	owed      map[messages.Address]uint64        // the request that a session has taken and not answered
@@ -30,7 +31,7 @@ func newSessionsChecker() *sessionsChecker {
 }
 
 func (c *sessionsChecker) reset() {
-	*c = sessionsChecker{inside: map[messages.Address]bool{}, finishing: map[messages.Address]bool{},
+	*c = sessionsChecker{inside: map[messages.Address]bool{}, nested: map[messages.Address]bool{}, finishing: map[messages.Address]bool{},
 		owed: map[messages.Address]uint64{}, since: map[messages.Address]time.Duration{}}
 }
 
@@ -54,13 +55,13 @@ func (c *sessionsChecker) step(w *World, s host.Step) error {
 func (c *sessionsChecker) door(w *World, s host.Step) error {
 	switch m := s.Message.(type) {
 	case *messages.ClientConnected:
-		if err := c.connected(w, m.Session, s.Effects); err != nil {
+		if err := c.connected(w, m, s.Effects); err != nil {
 			return err
 		}
 	case *messages.SessionEnded:
-		delete(c.inside, m.Session)
+		c.leaves(m.Session)
 	case *messages.ActorFailed:
-		delete(c.inside, m.Actor)
+		c.leaves(m.Actor)
 	case *messages.Drain:
 		c.ending = true
 	}
@@ -75,8 +76,14 @@ func (c *sessionsChecker) door(w *World, s host.Step) error {
 	return nil
 }
 
+func (c *sessionsChecker) leaves(at messages.Address) {
+	delete(c.inside, at)
+	delete(c.nested, at)
+}
+
 // connected: who comes is answered once, and rightly.
-func (c *sessionsChecker) connected(w *World, at messages.Address, effects []host.Effect) error {
+func (c *sessionsChecker) connected(w *World, m *messages.ClientConnected, effects []host.Effect) error {
+	at := m.Session
 	opened, refused, spawned := 0, 0, false
 	for _, e := range effects {
 		if m, ok := sent[*messages.SessionOpened](e); ok && m.Session == at {
@@ -88,8 +95,12 @@ func (c *sessionsChecker) connected(w *World, at messages.Address, effects []hos
 		spawn, ok := e.(host.Spawn)
 		spawned = spawned || ok && spawn == host.Spawn{Actor: at, Kind: session.KindSession}
 	}
-	full := w.Doors > 0 && len(c.inside) >= w.Doors
-	switch may := !c.ending && !full; {
+	full := w.Doors > 0 && len(c.inside)-len(c.nested) >= w.Doors
+	may := !c.ending && !full
+	if m.Within != "" { // as long as there is anybody whose builder it may be
+		may = !c.ending || len(c.inside) > 0
+	}
+	switch {
 	case opened+refused != 1 || spawned != (opened == 1):
 		return fmt.Errorf("%s is opened %d times and refused %d times", at, opened, refused)
 	case may != spawned:
@@ -97,6 +108,9 @@ func (c *sessionsChecker) connected(w *World, at messages.Address, effects []hos
 	}
 	if spawned {
 		c.inside[at] = true
+		if m.Within != "" {
+			c.nested[at] = true
+		}
 	}
 	return nil
 }
@@ -106,7 +120,10 @@ func (c *sessionsChecker) session(s host.Step) error {
 	switch m := s.Message.(type) {
 	case *messages.RealiseForClient:
 		c.owed[at] = m.Request
-	case *messages.FinishUp:
+	case *messages.FinishUp, *messages.CutOff:
+		if c.nested[at] {
+			return fmt.Errorf("%s is a builder's, and is told to end", at)
+		}
 		c.finishing[at] = true
 	case *messages.ClientGone:
 		delete(c.owed, at) // nobody is there to be answered

@@ -8,7 +8,7 @@ import (
 )
 
 // slotsChecker: no more slots are held than there are, none twice by one goal,
-// and none by a goal that is gone.
+// and none by a goal that is gone; one is lent while its builder waits, and no longer.
 type slotsChecker struct{ idle }
 
 func (*slotsChecker) name() string { return "slots" }
@@ -53,10 +53,11 @@ func (w *World) slotLimit() int {
 	return most
 }
 
-// held counts the slots for substitutions, or those for builds here.
+// held counts the slots for substitutions, or those for builds here that are not lent
+// to what a builder waits for.
 func (v *view) held(fetches bool) (n int) {
 	for at, place := range v.slots {
-		if at.IsFetch() == fetches && place.Here() {
+		if at.IsFetch() == fetches && place.Here() && !v.ranked[at].Lends {
 			n++
 		}
 	}
@@ -67,6 +68,15 @@ func (*slotsChecker) quiet(w *World) error {
 	for at := range w.view.slots {
 		if w.view.goals[at] == nil {
 			return fmt.Errorf("%s is gone and holds a slot", at)
+		}
+	}
+	asks := map[messages.Address]bool{}
+	for _, r := range w.view.requests {
+		asks[r.Within] = true
+	}
+	for _, g := range w.view.living {
+		if lends := w.view.ranked[g.at].Lends; lends != asks[g.at] && !w.view.failed[g.at] {
+			return fmt.Errorf("%s lends its slot: %v, and its builder waits for builds: %v", g.at, lends, asks[g.at])
 		}
 	}
 	return nil

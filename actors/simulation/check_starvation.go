@@ -119,7 +119,7 @@ func (c *starvationChecker) waiting(w *World, winner messages.RankGoal, fetch bo
 		}
 	}
 	for at := range w.view.slots {
-		if at.IsFetch() == fetch {
+		if at.IsFetch() == fetch && !w.view.ranked[at].Lends {
 			delete(clients, w.view.ranked[at].Client)
 		}
 	}

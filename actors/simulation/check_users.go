@@ -8,7 +8,7 @@ import (
 )
 
 // usersChecker: no user is lent twice, none in whose name something runs, and
-// none is kept by a goal that is gone.
+// none is kept by a goal that is gone; whom a builder waits for finds one.
 type usersChecker struct{ idle }
 
 func (*usersChecker) name() string { return "users" }
@@ -35,8 +35,23 @@ func (*usersChecker) step(w *World, s host.Step) error {
 			return fmt.Errorf("user %d is lent while something runs under it", g.User.UID)
 		}
 		w.view.lent[send.To] = g.User.UID
+		if n := w.nesting(); n > 0 && n == len(w.users.all) {
+			return fmt.Errorf("all %d users are lent to builders that may ask for builds", n)
+		}
 	}
 	return nil
+}
+
+// nesting counts the users of those who may wait for somebody with another one.
+func (w *World) nesting() (n int) {
+	for at := range w.view.lent {
+		if g := w.view.goals[at]; g != nil {
+			if d, _ := w.graph.drv(g.target.Path); d.Nests {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (*usersChecker) quiet(w *World) error {

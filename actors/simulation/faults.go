@@ -53,6 +53,7 @@ const (
 	HookIsSlow
 	HookDies
 	HookLies
+	BuilderAsks
 	faultCount
 )
 
@@ -105,6 +106,7 @@ var faultTable = [faultCount]struct {
 	HookIsSlow:      {"hook-is-slow", 50, "a build hook thinks for long"},
 	HookDies:        {"hook-dies", 30, "a build hook dies instead of answering, or of building"},
 	HookLies:        {"hook-lies", 20, "a build hook says what has no meaning"},
+	BuilderAsks:     {"builder-asks", 900, "in some worlds a builder asks for builds"},
 }
 
 func (f Fault) String() string { return faultTable[f].name }

@@ -18,11 +18,15 @@ func (g *Graph) float(s Scenario) {
 	if rng.IntN(4) > 0 || s.Demand != nil || !g.ordered() {
 		return
 	}
+	if stream(s.Seed, "dynamic").IntN(2) == 0 {
+		g.makeDynamic(s)
+	}
 	for i := range g.Drvs {
 		d := &g.Drvs[i]
 		d.content = i
 		unknown, impure := g.unknownInputs(*d)
 		switch n := rng.IntN(12); {
+		case g.made[g.pathMade(*d)]:
 		case d.Fixed:
 			d.Resolve = unknown
 		case impure || n == 0:
@@ -58,7 +62,7 @@ const (
 
 func (d *Drv) become(k kind) {
 	d.kind, d.Unknown, d.Impure = k, true, k == kindImpure
-	d.Resolve = len(d.Inputs) > 0
+	d.Resolve = len(d.Inputs)+len(d.Dynamic) > 0
 	d.made = d.Outputs
 	d.Outputs = slices.Clone(d.Outputs)
 	for i, o := range d.Outputs {
@@ -83,7 +87,7 @@ func (g *Graph) copyOf(rng *rand.Rand, d *Drv, i int) {
 	}
 	of := g.Drvs[rng.IntN(i)]
 	if of.kind == kindFloating && len(of.Inputs) > 0 {
-		d.content, d.Inputs, d.Sources, d.Resolve = of.content, of.Inputs, of.Sources, true
+		d.content, d.Inputs, d.Dynamic, d.Sources, d.Resolve = of.content, of.Inputs, of.Dynamic, of.Sources, true
 		d.Outputs, d.made, d.Locks = of.Outputs, of.made, nil
 		for _, o := range d.Outputs {
 			d.Locks = append(d.Locks, lockOf(d.Drv, o.Name))
@@ -98,6 +102,10 @@ func (g *Graph) unknownInputs(d Drv) (unknown, impure bool) {
 		in := g.Drvs[g.index[t.Path]]
 		unknown = unknown || in.Unknown
 		impure = impure || in.Impure
+	}
+	for _, t := range d.Dynamic {
+		unknown = true
+		impure = impure || g.led(t).Impure
 	}
 	return unknown, impure
 }
@@ -128,7 +136,7 @@ func (g *Graph) resolution(d Drv, inputs []storepath.Path) Drv {
 	n := 1_000_000 + 100*len(g.resolved)
 	r := d
 	r.Drv = pathOf(n, strings.TrimPrefix(d.Drv.Name(), "d"))
-	r.Inputs, r.Resolve, r.Locks = nil, false, nil
+	r.Inputs, r.Dynamic, r.Resolve, r.Locks = nil, nil, false, nil
 	r.Sources = slices.Concat(d.Sources, inputs)
 	r.Outputs, r.made = slices.Clone(d.Outputs), nil
 	for i, o := range r.Outputs {
@@ -188,11 +196,14 @@ func (w *World) resolve(m *messages.ResolveDerivation) messages.Message {
 			if !in.Wants(o.Name) {
 				continue
 			}
-			p := builtAt(m.Inputs, in.Path, o.Name)
-			if p.IsZero() || !w.disk.valid(p) {
-				w.fail("realisations", fmt.Sprintf("%v is resolved without output %s of %v", m.Drv, o.Name, in.Path))
+			inputs = append(inputs, w.builtAt(m, in.Path, nil, o.Name))
+		}
+	}
+	for _, in := range d.Dynamic {
+		for _, o := range w.graph.led(in).Outputs {
+			if slices.Contains(in.Outputs, o.Name) || slices.Contains(in.Outputs, messages.AllOutputs) {
+				inputs = append(inputs, w.builtAt(m, in.Drv, in.Through, o.Name))
 			}
-			inputs = append(inputs, p)
 		}
 	}
 	r := w.graph.resolution(d, inputs)
@@ -203,14 +214,16 @@ func (w *World) resolve(m *messages.ResolveDerivation) messages.Message {
 	return &messages.DerivationResolved{Drv: r.Drv}
 }
 
-func builtAt(inputs []messages.BuiltInput, drv storepath.Path, output string) storepath.Path {
-	for _, in := range inputs {
+// builtAt is where an output of an input lies, as the goal has it.
+func (w *World) builtAt(m *messages.ResolveDerivation, drv storepath.Path, through []string, output string) storepath.Path {
+	for _, in := range m.Inputs {
 		for _, o := range in.Outputs {
-			if in.Drv == drv && o.Name == output {
+			if in.Drv == drv && slices.Equal(in.Through, through) && o.Name == output && w.disk.valid(o.Path) {
 				return o.Path
 			}
 		}
 	}
+	w.fail("realisations", fmt.Sprintf("%v is resolved without output %s of %v %v", m.Drv, output, drv, through))
 	return storepath.Path{}
 }
 

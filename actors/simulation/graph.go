@@ -16,6 +16,7 @@ type Graph struct {
 	Sources []storepath.Path
 	index   map[storepath.Path]int // of a derivation
 	source  map[storepath.Path]bool
+	made    map[storepath.Path]bool // derivations that are outputs of others
 
 	resolved    map[storepath.Path]Drv // that others were resolved to
 	resolutions map[string]storepath.Path
@@ -91,6 +92,11 @@ func randomGraph(s Scenario) *Graph {
 	}
 	g.number()
 	g.float(s)
+	if rng := stream(s.Seed, "nests"); s.Nesting {
+		for i := range g.Drvs {
+			g.Drvs[i].Nests = rng.IntN(3) == 0
+		}
+	}
 	return g
 }
 

@@ -19,6 +19,7 @@ type guest struct {
 	wish   *messages.RealiseForClient
 	now    *visit // nil between two
 	keeps  bool   // roots what it is given, rather than rely on its session
+	within *nest  // nil: it is no builder
 	terms  messages.Terms
 }
 
@@ -56,11 +57,17 @@ func (g *guest) knock() {
 		return
 	}
 	g.visits--
+	g.mayHangUp(g.connects(&messages.ClientConnected{}))
+}
+
+// connects begins a visit.
+func (g *guest) connects(m *messages.ClientConnected) *visit {
 	v := &visit{w: g.w, guest: g, address: messages.Address(fmt.Sprint(sessions, g.w.view.newRequest())), left: 1 + g.rng.IntN(g.w.Requests)}
 	g.now = v
 	g.w.sessions.visits[v.address] = v
-	g.w.send(messages.Sessions, messages.Door, &messages.ClientConnected{Session: v.address})
-	g.mayHangUp(v)
+	m.Session = v.address
+	g.w.send(messages.Sessions, messages.Door, m)
+	return v
 }
 
 // mayHangUp lets a visit end at any moment, now and then.
@@ -175,7 +182,7 @@ func (v *visit) ask() {
 			m.Targets = append(m.Targets, v.w.target(g.rng))
 		}
 	}
-	m.Request = v.w.view.newRequest()
+	m.Request, m.Within = v.w.view.newRequest(), g.within.goal()
 	v.state, v.asked = asking, m
 	v.w.send(messages.Sessions, v.address, m)
 	g.mayHangUp(v)
@@ -208,6 +215,7 @@ func (v *visit) hear(targets []messages.Target, results []messages.Result) {
 		}
 		if results[i].Status.OK() {
 			v.told = append(v.told, p...)
+			v.guest.within.see(p)
 			v.w.disk.changes++ // what was promised is looked at again
 		}
 	}
@@ -252,4 +260,5 @@ func (v *visit) over() {
 	if g.visits > 0 {
 		g.soon()
 	}
+	g.within.over()
 }

@@ -46,6 +46,7 @@ type Scenario struct {
 	Policy   slots.Policy
 	Machines int  // others that build
 	Hook     bool // there is a build hook instead
+	Nesting  bool // some builders ask for builds
 }
 
 // Random makes a scenario from a seed, with faults at their usual rates.
@@ -90,6 +91,7 @@ func Random(seed uint64, f Faults) Scenario {
 	case 1:
 		s.Hook = true
 	}
+	s.Nesting = stream(seed, "nesting").IntN(5) == 0
 	return s
 }
 

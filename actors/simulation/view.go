@@ -14,19 +14,20 @@ import (
 // view is what an onlooker knows of the machines from what they take and send,
 // without asking them.
 type view struct {
-	requests map[uint64]*request
-	told     *request // which the step under way answers, or one before
-	ids      uint64
-	looks    uint64 // ever; see [view.wanted]
-	goals    map[messages.Address]*goalView
-	living   []*goalView // the same
-	byKey    map[messages.GoalKey]messages.Address
-	slots    map[messages.Address]messages.Place    // held, and where
-	lent     map[messages.Address]int               // goal to uid
-	ranked   map[messages.Address]messages.RankGoal // goals that slots knows, whether they are there still or not
-	alive    map[messages.Address]bool              // actors that were spawned
-	failed   map[messages.Address]bool              // actors that panicked
-	twice    messages.GoalKey                       // a goal that was made although it is there
+	requests  map[uint64]*request
+	told      *request // which the step under way answers, or one before
+	ids       uint64
+	looks     uint64 // ever; see [view.wanted]
+	goals     map[messages.Address]*goalView
+	living    []*goalView // the same
+	byKey     map[messages.GoalKey]messages.Address
+	slots     map[messages.Address]messages.Place    // held, and where
+	lent      map[messages.Address]int               // goal to uid
+	ranked    map[messages.Address]messages.RankGoal // goals that slots knows, whether they are there still or not
+	alive     map[messages.Address]bool              // actors that were spawned
+	failed    map[messages.Address]bool              // actors that panicked
+	forgotten map[messages.Address]bool              // clients that the worker was told to forget
+	twice     messages.GoalKey                       // a goal that was made although it is there
 }
 
 // request is one that the worker has taken and not answered.
@@ -49,6 +50,7 @@ type goalView struct {
 	wait     messages.Wait   // what it says it waits for
 	audience map[uint64]bool // the requests that it is said to be needed for
 	leaving  bool            // it was told to cancel, or panicked
+	lost     bool            // a substituter has an output of it, and did not give it
 	wanted   uint64          // the newest look at which it was wanted; see [view.wanted]
 }
 
@@ -64,7 +66,7 @@ func (v *view) crash() {
 	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]messages.Place{}
 	v.lent, v.living = map[messages.Address]int{}, nil
 	v.ranked = map[messages.Address]messages.RankGoal{}
-	v.alive, v.failed = map[messages.Address]bool{}, map[messages.Address]bool{}
+	v.alive, v.failed, v.forgotten = map[messages.Address]bool{}, map[messages.Address]bool{}, map[messages.Address]bool{}
 }
 
 func (v *view) newRequest() uint64 {
@@ -95,9 +97,7 @@ func (v *view) step(s host.Step) {
 		}
 	}
 	if s.Panic != "" {
-		v.failed[s.Actor], v.failed["child/"+s.Actor] = true, true
-		delete(v.alive, s.Actor)
-		delete(v.alive, "child/"+s.Actor) // which ends with it
+		v.panicked(s.Actor)
 	}
 	switch s.Actor {
 	case messages.Worker:
@@ -109,35 +109,122 @@ func (v *view) step(s host.Step) {
 	}
 }
 
+// panicked notes that an actor is gone, and a child with its goal.
+func (v *view) panicked(at messages.Address) {
+	v.failed[at] = true
+	delete(v.alive, at)
+	for child := range v.alive {
+		if strings.HasPrefix(string(child), "child/") && strings.HasSuffix(string(child), "/"+string(at)) {
+			v.failed[child] = true
+			delete(v.alive, child)
+		}
+	}
+}
+
 func (v *view) worker(s host.Step) {
 	switch m := s.Message.(type) {
 	case *messages.RealiseTargets:
-		r := &request{RealiseTargets: m, over: make([]bool, len(m.Targets))}
-		for _, t := range m.Targets {
-			r.keys = append(r.keys, t.Key())
+		if v.forgotten[m.Client] {
+			return // and it is never answered
 		}
-		v.requests[m.Request] = r
+		v.requests[m.Request] = v.asked(*m)
 	case *messages.CancelRequest:
 		if r := v.requests[m.Request]; r != nil {
 			r.withdrawn = true
 		}
 	case *messages.ForgetClient:
+		v.forgotten[m.Client] = true
 		maps.DeleteFunc(v.requests, func(_ uint64, r *request) bool { return r.Client == m.Client })
 	case *messages.AwaitGoals:
 		v.await(m)
 	case *messages.DropWaitees:
-		if g := v.goals[m.From]; g != nil {
-			g.waitees = map[messages.GoalKey]int{}
-		}
+		v.dropWaitees(m.From)
 	case *messages.GoalFinished:
 		v.finished(m)
+		v.dropWaitees(m.From)
 	case *messages.ActorFailed:
 		if g := v.goals[m.Actor]; g != nil {
-			g.waitees, g.leaving = map[messages.GoalKey]int{}, true
+			g.leaving = true
 		}
+		v.dropWaitees(m.Actor)
 	}
 	for _, e := range s.Effects {
 		v.workerEffect(e)
+	}
+}
+
+// asked is a request as the worker takes it: that of a builder on the terms of its
+// goal, and for nothing where that is not wanted any more.
+func (v *view) asked(m messages.RealiseTargets) *request {
+	r := &request{RealiseTargets: &m, over: make([]bool, len(m.Targets))}
+	for _, t := range m.Targets {
+		r.keys = append(r.keys, t.Key())
+	}
+	if m.Within == "" {
+		return r
+	}
+	g := v.goals[m.Within]
+	if g == nil || g.leaving {
+		r.withdrawn = true
+		return r
+	}
+	m.Terms = g.terms
+	for _, i := range inOrder(m.Targets) {
+		if !r.withdrawn && v.leadsTo(r.keys[i], g) {
+			r.over[i], r.withdrawn = true, !m.KeepGoing
+		}
+	}
+	return r
+}
+
+// inOrder has targets as the worker takes them: by their names.
+func inOrder(targets []messages.Target) []int {
+	order := make([]int, len(targets))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return strings.Compare(targets[a].Path.Name(), targets[b].Path.Name()) })
+	return order
+}
+
+// leadsTo reports whether what a key stands for waits for a goal, or its builder does.
+func (v *view) leadsTo(k messages.GoalKey, goal *goalView) bool {
+	at := v.goals[v.byKey[k]]
+	if at == nil || at.leaving || at == goal {
+		return at == goal
+	}
+	for next := range at.waitees {
+		if v.leadsTo(next, goal) {
+			return true
+		}
+	}
+	for _, r := range v.requests {
+		for i, k := range r.keys {
+			if r.Within == at.at && !r.withdrawn && !r.over[i] && v.leadsTo(k, goal) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// closed notes what a builder was told that it may not wait for, as its own goal does
+// wait for the builder.
+func (r *request) closed(results []messages.Result) {
+	for i, res := range results {
+		if r.Within != "" && res.Status == messages.DependencyFailed && strings.Contains(res.Error, "itself") {
+			r.over[i], r.withdrawn = true, r.withdrawn || !r.KeepGoing
+		}
+	}
+}
+
+// dropWaitees notes that a goal wants nothing any more, and neither does its builder.
+func (v *view) dropWaitees(goal messages.Address) {
+	if g := v.goals[goal]; g != nil {
+		g.waitees = map[messages.GoalKey]int{}
+	}
+	for _, r := range v.requests {
+		r.withdrawn = r.withdrawn || r.Within == goal
 	}
 }
 
@@ -201,6 +288,7 @@ func (v *view) workerEffect(e host.Effect) {
 		case *messages.TargetsRealised:
 			if r := v.requests[m.Request]; r != nil {
 				v.told = r
+				r.closed(m.Results)
 			}
 			delete(v.requests, m.Request)
 		}

@@ -25,6 +25,7 @@ type build struct {
 
 // process is a builder that runs.
 type process struct {
+	w      *World
 	b      *build
 	child  messages.Address
 	dying  bool
@@ -34,6 +35,7 @@ type process struct {
 	began  time.Duration
 	spoke  time.Duration // when it wrote last, or began
 	next   *event        // what it does next
+	visit  *visit        // its connection to the service, or nil
 }
 
 const (
@@ -197,7 +199,7 @@ func (w *World) launch(m *messages.Launch) {
 			w.send(messages.Process, m.Child, &messages.ProcessFailed{Reason: "it cannot be executed", Builder: true})
 			return
 		}
-		p := &process{b: b, child: m.Child, began: w.ev.now, spoke: w.ev.now}
+		p := &process{w: w, b: b, child: m.Child, began: w.ev.now, spoke: w.ev.now}
 		b.process = p
 		if !b.prepare.Place.Here() {
 			w.send(messages.Process, m.Child, &messages.ProcessStarted{At: w.ev.now})
@@ -234,6 +236,10 @@ func (w *World) plays(p *process) {
 	if w.hit(ClosesOutput) {
 		w.ev.after(d/2, p.b.address, w.life, func() { w.closes(p) })
 	}
+	if p.b.drv.Nests && w.hit(BuilderAsks) {
+		w.asksWithin(p, exit)
+		return
+	}
 	p.next = w.ev.after(d, p.b.address, w.life, func() { w.exits(p, exit) })
 }
 
@@ -261,6 +267,7 @@ func (w *World) exits(p *process, exit messages.Exit) {
 		return
 	}
 	p.dying = true
+	p.hangUp()
 	w.users.end(p.b.prepare.User, p.b.address, !w.Boxed && w.hit(LeavesProcesses))
 	p.b.process = nil
 	w.closes(p)

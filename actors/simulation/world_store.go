@@ -46,7 +46,7 @@ func (w *World) database(m messages.Message) {
 
 func (w *World) readDerivation(p storepath.Path) messages.Message {
 	r := w.disk.records[p]
-	if r == nil && w.hit(DrvMissing) || r != nil && !r.durable && w.hit(DrvGone) {
+	if r == nil && (w.graph.made[p] || w.hit(DrvMissing)) || r != nil && !r.durable && w.hit(DrvGone) {
 		return &messages.DerivationMissing{}
 	}
 	d, ok := w.graph.drv(p)

@@ -32,6 +32,9 @@ func (w *Worker) onRealise(m *messages.RealiseTargets) {
 	if w.requests[m.Request] != nil {
 		panic(fmt.Sprintf("%v: request %d is made twice", w, m.Request))
 	}
+	if w.gone[m.Client] {
+		return
+	}
 	w.arrivals++
 	r := &request{id: m.Request, arrival: w.arrivals, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency, terms: m.Terms,
 		results: make([]messages.Result, len(m.Targets)), targets: m.Targets}
@@ -244,6 +247,7 @@ func (w *Worker) ends(epoch uint64) {
 
 // forget withdraws what a client that is gone has asked for.
 func (w *Worker) forget(client messages.Address) {
+	w.gone[client] = true
 	var theirs []*request
 	for _, r := range w.requests {
 		if r.client == client {

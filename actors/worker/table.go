@@ -9,6 +9,7 @@ const table = `
 it is     message          next      effects
 --------  ---------------  --------  -----------------------------------------------------------------
 new       RealiseTargets   open      a goal a target: Spawn and Realise, or WidenGoal if it is there
+gone      RealiseTargets   gone      (its client was forgotten: nobody is answered)
 open      CancelRequest    settled   its wants are withdrawn; store: MakeDurable
 settled   CancelRequest    settled
 unknown   CancelRequest    unknown   (it was answered already)
@@ -32,13 +33,16 @@ busy      AwaitRest        busy      (AtRest, when the last goal is gone and the
 // question, or of the worker itself.
 func (w *Worker) Table() host.Table {
 	return host.Table{Machine: "worker", Text: table,
-		States: []string{"new", "open", "settled", "unknown", "running", "leaving", "rest", "busy"}}
+		States: []string{"new", "open", "settled", "unknown", "running", "leaving", "rest", "busy", "gone"}}
 }
 
 // StateFor implements [host.Tabled].
 func (w *Worker) StateFor(m messages.Message) string {
 	switch m := m.(type) {
 	case *messages.RealiseTargets:
+		if w.gone[m.Client] {
+			return "gone"
+		}
 		return "new"
 	case *messages.CancelRequest:
 		return w.requestState(m.Request)

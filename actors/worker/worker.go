@@ -31,6 +31,7 @@ type Worker struct {
 	oldest   uint64                    // the first arrival of which any is, or the next to come
 	serial   uint64                    // of the newest address that is not plain
 	resting  []messages.Address        // who waits for rest
+	gone     map[messages.Address]bool // clients that were forgotten; what they sent before may come after
 	out      []host.Effect             // of the step under way
 }
 
@@ -45,6 +46,7 @@ func New(dir storepath.Dir) *Worker {
 		serial:   1,
 		alive:    map[uint64]int{},
 		oldest:   1,
+		gone:     map[messages.Address]bool{},
 	}
 }
 

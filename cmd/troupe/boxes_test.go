@@ -14,9 +14,10 @@ func TestNothingOfABuildIsInTheNext(t *testing.T) {
 	work := tempDir(t)
 	s := newTestStore(t, work, filepath.Join(work, "root"), "--option", "sandbox", "true", "--option", "max-jobs", "1")
 	s.addBusybox(work)
-	look := "cd /; { find /tmp /build /nix/store -maxdepth 1 | sort; stat -c '%n %a %u %g %s' /tmp /build /nix/store; cat /build/.[!.]* 2>/dev/null; } > $out; "
+	look := "cd /; { find /tmp /build /nix/store -maxdepth 1 | sort; stat -c '%n %a %u %g %s' /tmp /build /nix/store; cat /build/.[!.]* 2>/dev/null; find /tmp /build /nix/store -maxdepth 0 -mtime +1000; } > $out; "
 	leave := "echo x > /tmp/left; mkdir -p /build/left/.x; echo y > /build/.hidden; ln -s / /tmp/link; mkdir /nix/store/left; echo z > /nix/store/left/z; " +
-		"chmod 000 /build/left /nix/store/left; chmod 777 /build /nix/store 2>/dev/null; true"
+		"chmod 000 /build/left /nix/store/left; chmod 777 /build /nix/store 2>/dev/null; " +
+		"touch -d 1980-01-01 /build /nix/store /tmp 2>/dev/null; true"
 	var last *recipe
 	for _, name := range []string{"a", "b", "c", "d"} {
 		r := &recipe{name: name, script: look + leave}
@@ -32,6 +33,9 @@ func TestNothingOfABuildIsInTheNext(t *testing.T) {
 			if strings.Contains(got, trace) {
 				t.Errorf("'%s' has seen\n%s", name, got)
 			}
+		}
+		if strings.Count(got, "/build\n") != 1 {
+			t.Errorf("the times of directories that '%s' has seen are another's:\n%s", name, got)
 		}
 		if !strings.Contains(got, "\n/build 700 ") || !strings.Contains(got, "\n/nix/store 1775 ") {
 			t.Errorf("'%s' has seen\n%s", name, got)

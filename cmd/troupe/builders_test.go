@@ -2,14 +2,10 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-
-	"troupe/actors/ports/remotestore/sshdtest"
 )
 
 // buildHook is Nix's own, which Debian has at this place.
@@ -102,47 +98,6 @@ func TestOldHookLeavesOutputs(t *testing.T) {
 	d.stop()
 }
 
-// TestMachines builds on two machines over a real sshd, Nix's and ours, of which
-// one is cut off in the middle: that is no failure, and what was built there is
-// built again on the other.
-func TestMachines(t *testing.T) {
-	needHook(t)
-	s := newSite(t, 0, "")
-	s.addExpressions()
-	var lines []string
-	var servers []*sshdtest.Server
-	for i := range 2 {
-		name := fmt.Sprintf("machine%d", i)
-		servers = append(servers, sshdtest.Start(t, s.machineEnv(name)...))
-		program := []string{"nix-daemon", s.at("bin/troupe") + " daemon"}[i]
-		lines = append(lines, servers[i].URL("ssh-ng", "remote-store="+s.at(name)+"&remote-program="+url.QueryEscape(program))+" - - 4 1")
-	}
-	s.write("machines", strings.Join(lines, "\n"))
-	s.settings("build-users-group =", "builders = @"+s.at("machines"), "connect-timeout = 30")
-	d := s.daemon()
-	var cut sync.Once
-	done := make(chan outcome)
-	go func() { done <- s.say(s.client(`nix-build graph.nix -A many -A slow --no-out-link -j0 | wc -l`)) }()
-	soon(t, "nothing is built on the first machine ", func() string {
-		if s.onMachine("machine0") < 3 {
-			return "yet"
-		}
-		cut.Do(servers[0].Cut)
-		return ""
-	})
-	o := <-done
-	if o.code != 0 || strings.TrimSpace(o.stdout) != "26" {
-		t.Errorf("exit code %d: %s\n%s", o.code, o.stdout, o.stderr)
-	}
-	if !strings.Contains(o.stderr, "cannot build '") {
-		t.Errorf("no machine was lost:\n%s", o.stderr)
-	}
-	if a, b := s.onMachine("machine0"), s.onMachine("machine1"); a == 0 || b == 0 || a+b < 26 {
-		t.Errorf("%d and %d builds", a, b)
-	}
-	d.stop()
-}
-
 // TestMachineIsOurselves: a machine that leads back to the daemon is none.
 func TestMachineIsOurselves(t *testing.T) {
 	needNix(t)
@@ -156,13 +111,4 @@ func TestMachineIsOurselves(t *testing.T) {
 		t.Errorf("exit code %d: %s", o.code, o.stderr)
 	}
 	d.stop()
-}
-
-// machineEnv is what programs on a machine have.
-func (s *site) machineEnv(name string) []string {
-	conf := s.at(name + "-conf")
-	s.must(os.Mkdir(conf, 0o755))
-	s.write(name+"-conf/nix.conf", fmt.Sprintf("build-users-group =\nsubstituters =\nmax-jobs = 4\n"+
-		"auto-allocate-uids = true\nstart-id = %d\nid-count = 50\n", s.uids[0]+50))
-	return []string{"NIX_CONF_DIR=" + conf, "NIX_STORE_DIR=" + s.at("store"), "HOME=" + s.at("home"), "PATH=" + os.Getenv("PATH")}
 }

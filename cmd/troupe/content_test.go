@@ -102,6 +102,35 @@ func TestContentAddressedAsNix(t *testing.T) {
 	}
 }
 
+// TestContentAddressedElsewhere builds the same on a machine of the real Nix, that trusts
+// us or does not, and comes to the same.
+func TestContentAddressedElsewhere(t *testing.T) {
+	needNix(t)
+	work, instantiate, env := contentStore(t)
+	top, cut := work+"/nix"+instantiate("top"), work+"/nix"+instantiate("cut")
+	want := command(t, env, "troupe", "--store", work+"/ours", "build", top, cut)
+	for name, users := range map[string]string{"trusted": "root", "untrusted": ""} {
+		p := newPeer(t, work, name, "experimental-features = ca-derivations\ntrusted-users = "+users+"\n")
+		near := work + "/near-" + name
+		o := combined(t, env, "troupe", "--store", near, "build", top, cut, "--option", "builders", p.url+" - - 1 1 ca-derivations", "--max-jobs", "0")
+		for _, path := range strings.Fields(want) {
+			if !strings.Contains(o, path) {
+				t.Errorf("%s: it is not %s:\n%s", name, path, o)
+			}
+		}
+		if diff := cmp.Diff(troupeFacts(t, env, work+"/ours", strings.Fields(want)), troupeFacts(t, env, near, strings.Fields(want))); diff != "" {
+			t.Errorf("%s: built here -, there +:\n%s", name, diff)
+		}
+		if !p.has("-top") || !p.has("-deferred") {
+			t.Errorf("%s: it was not built there:\n%s", name, o)
+		}
+		// Where outputs lie was learnt.
+		if said := combined(t, env, "troupe", "--store", near, "build", "--dry-run", top, cut); strings.Contains(said, "would be built") {
+			t.Errorf("%s: it is built again: %s", name, said)
+		}
+	}
+}
+
 // A check finds what comes out differently, though that is another path.
 func TestCheckOfContentAddressed(t *testing.T) {
 	work, instantiate, env := contentStore(t)

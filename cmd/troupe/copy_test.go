@@ -93,6 +93,51 @@ func TestCopyToCaches(t *testing.T) {
 	}
 }
 
+// TestWhoseSignaturesCount: what a stock client copies into a daemon's store is signed by
+// a key that the client names, where it may, or by one that the daemon signs with itself.
+func TestWhoseSignaturesCount(t *testing.T) {
+	c := newNixCache(t)
+	c.copy(t, "none")
+	for _, test := range []struct {
+		conf, options string // the daemon's, the client's
+		ok            bool
+	}{
+		{"", "--option fallback true", false},
+		{"", "--option trusted-public-keys '" + c.public + "'", true},
+		{"", "--option require-sigs false", false},
+		{"trusted-users =\n", "--option trusted-public-keys '" + c.public + "'", false},
+		{"trusted-users =\nsecret-key-files = " + filepath.Dir(c.dir) + "/secret\n", "", true},
+	} {
+		conf, root := t.TempDir(), t.TempDir()
+		if err := os.WriteFile(conf+"/nix.conf", []byte("substituters =\n"+test.conf), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		daemon := exec.Command("troupe", "--store", root, "daemon", "--socket", conf+"/socket")
+		daemon.Env = append(c.env, "NIX_CONF_DIR="+conf)
+		if err := daemon.Start(); err != nil {
+			t.Fatal(err)
+		}
+		soon(t, "the daemon ", func() string {
+			if !exists(conf + "/socket") {
+				return "does not listen"
+			}
+			return ""
+		})
+		client := exec.Command("sh", "-c", "nix --extra-experimental-features nix-command copy --from file://"+c.dir+" "+c.out+" "+test.options)
+		client.Env = append(c.env, "NIX_REMOTE=unix://"+conf+"/socket")
+		said, err := client.CombinedOutput()
+		if test.ok != (err == nil) || test.ok == strings.Contains(string(said), "lacks a signature by a trusted key") {
+			t.Errorf("%q, %q: %v\n%s", test.conf, test.options, err, said)
+		}
+		if err := daemon.Process.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+		if err := daemon.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestCopyToS3 copies to a bucket, and back.
 func TestCopyToS3(t *testing.T) {
 	c := newNixCache(t)
@@ -212,5 +257,35 @@ func TestCopyOfFloatingOutputs(t *testing.T) {
 	again, said, err := c.troupe(two, "build", drv+"^out", "--option", "substituters", cache, "--option", "trusted-public-keys", string(key))
 	if err != nil || again != out || strings.Contains(said, "building") {
 		t.Errorf("%v: %s, and there %s\n%s", err, again, out, said)
+	}
+
+	// Stores that do not say what is known of a path are asked by the derivation.
+	server := httptest.NewServer(http.FileServer(http.Dir(work + "/cache")))
+	defer server.Close()
+	command(t, env, "nix-store", "--store", work+"/nix", "--realise", drv, "--option", "secret-key-files", work+"/secret",
+		"--option", "build-users-group", "", "--option", "substituters", "")
+	troupe, err := exec.LookPath("troupe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{cache, server.URL, "ssh-ng://localhost?remote-store=" + work + "/nix", "local?root=" + one,
+		"ssh-ng://localhost?remote-program=" + url.QueryEscape(troupe+" daemon") + "&remote-store=" + one} {
+		store, other := t.TempDir(), t.TempDir()
+		c.must(t, store, "copy", "--no-check-sigs", "--from", "local?root="+one, drv)
+		if said := c.must(t, store, "copy", "--from", from, drv+"^out"); !strings.Contains(said, "it lacks a signature by a trusted key") {
+			t.Errorf("%s: of a key that nobody trusts is said\n%s", from, said)
+		}
+		c.must(t, store, "copy", "--from", from, "--option", "trusted-public-keys", string(key), drv+"^*")
+		if got, said, err := c.troupe(store, "build", drv+"^out", "--max-jobs", "0", "--option", "substituters", ""); err != nil || got != out {
+			t.Errorf("%s: %v: %s, and there %s\n%s", from, err, got, out, said)
+		}
+		// And on to the real Nix.
+		c.must(t, store, "copy", "--no-check-sigs", "--to", "ssh-ng://localhost?remote-store="+other, drv, drv+"^out")
+		if got := command(t, env, "nix-store", "--store", other, "--realise", drv, "--max-jobs", "0", "--option", "substituters", ""); got != out {
+			t.Errorf("%s: Nix has it at %s", from, got)
+		}
+	}
+	if _, said, err := c.troupe(t.TempDir(), "copy", "--from", "local?root="+one, drv+"^none"); err == nil || !strings.Contains(said, "does not have an output named 'none'") {
+		t.Errorf("%v\n%s", err, said)
 	}
 }

@@ -72,8 +72,8 @@ func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 
 // cachePolicy is what the settings say about substituters.
 func cachePolicy(c config.Settings, b ports.BuiltinPolicy) (ports.CachePolicy, error) {
-	keys, err := signature.ParsePublicKeys(c.TrustedPublicKeys)
-	p := ports.CachePolicy{Trust: addition.Trust{Keys: keys, Everything: !c.RequireSigs}, Fallback: c.Fallback,
+	trust, err := trustOf(c)
+	p := ports.CachePolicy{Trust: trust, Fallback: c.Fallback,
 		Connections: int(c.HTTPConnections), HTTP1: !c.HTTP2,
 		Positive: c.NarinfoPositiveTTL, Negative: c.NarinfoNegativeTTL, Meta: c.NarinfoMetaTTL}
 	if c.Substitute {
@@ -81,6 +81,16 @@ func cachePolicy(c config.Settings, b ports.BuiltinPolicy) (ports.CachePolicy, e
 	}
 	p.Transfers = fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, b, p.Connections, p.HTTP1, p.Positive, p.Negative, p.Meta)))
 	return p, err
+}
+
+// trustOf is whose signatures count: who signs here is trusted here, as with Nix.
+func trustOf(c config.Settings) (addition.Trust, error) {
+	keys, err := signature.ParsePublicKeys(c.TrustedPublicKeys)
+	if err != nil {
+		return addition.Trust{}, err
+	}
+	own, err := signature.ReadSecretKeys(c.SecretKeyFiles)
+	return addition.Trust{Keys: append(keys, own.Public()...), Everything: !c.RequireSigs}, err
 }
 
 // of implements [ports.Services.PolicyOf]; changes are what [termsReader.text]

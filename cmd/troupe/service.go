@@ -14,9 +14,7 @@ import (
 	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/sandbox/linux"
-	"troupe/storage/addition"
 	"troupe/storage/localstore"
-	"troupe/storage/signature"
 )
 
 // service is a tree of actors that serves clients: a daemon's, or that of a
@@ -91,8 +89,8 @@ func (d *service) settings(st *openedStore, launcher *linux.Launcher) (actors.Se
 
 // sessions are the settings for clients.
 func (d *service) sessions(c config.Settings) (sessions.Settings, error) {
-	keys, err := signature.ParsePublicKeys(c.TrustedPublicKeys)
-	return sessions.Settings{Access: d.access(c), Trust: addition.Trust{Keys: keys, Everything: !c.RequireSigs},
+	trust, err := trustOf(c)
+	return sessions.Settings{Access: d.access(c), Trust: trust,
 		KeepDerivations: c.KeepDerivations, KeepOutputs: c.KeepOutputs,
 		Terms: func(set *workerproto.SetOptions, trusted bool) (messages.Terms, []string) {
 			return clientTerms(c, set, trusted)

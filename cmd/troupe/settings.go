@@ -160,6 +160,23 @@ func uidRange(c config.Settings) (users []messages.BuildUser) {
 	return users
 }
 
+// authorities are whom servers' certificates may come from. A file that is not
+// there has none, which only who fetches by https is told: it may be a variable of
+// the environment that has named it.
+func authorities(file string) ([]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		return fmt.Appendf(nil, "# '%s' does not exist\n", file), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read ssl-cert-file: %w", err)
+	}
+	return text, nil
+}
+
 func builtinPolicy(c config.Settings) (ports.BuiltinPolicy, error) {
 	p := ports.BuiltinPolicy{Attempts: c.DownloadAttempts, ConnectTimeout: c.ConnectTimeout,
 		StallTimeout: c.StalledDownloadTimeout, Mirrors: c.HashedMirrors, Proxy: map[string]string{}}
@@ -167,10 +184,8 @@ func builtinPolicy(c config.Settings) (ports.BuiltinPolicy, error) {
 	if p.Netrc, err = os.ReadFile(c.NetrcFile); err != nil && !os.IsNotExist(err) && !os.IsPermission(err) {
 		return p, fmt.Errorf("read netrc-file: %w", err)
 	}
-	if c.SSLCertFile != "" {
-		if p.CA, err = os.ReadFile(c.SSLCertFile); err != nil {
-			return p, fmt.Errorf("read ssl-cert-file: %w", err)
-		}
+	if p.CA, err = authorities(c.SSLCertFile); err != nil {
+		return p, err
 	}
 	for _, name := range []string{"http_proxy", "https_proxy", "all_proxy", "no_proxy"} {
 		for _, n := range []string{name, strings.ToUpper(name)} {

@@ -274,8 +274,15 @@ func TestFetchSelfSigned(t *testing.T) {
 			t.Errorf("%s: tried again: %s", name, log)
 		}
 	}
-	_, _, err := fetchTo(t, Input{Env: urlOf(s.URL), CA: []byte("nonsense")})
+	nobody := []byte("nonsense")
+	_, _, err := fetchTo(t, Input{Env: urlOf(s.URL), CA: nobody})
 	checkError(t, err, "no certificate in them")
+	if _, _, err := fetchTo(t, Input{Env: urlOf(newServer(t, false, say("hello")).URL), CA: nobody}); err != nil {
+		t.Errorf("by http, which asks for none: %v", err)
+	}
+	led := newServer(t, false, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, s.URL, http.StatusFound) })
+	_, _, err = fetchTo(t, Input{Env: urlOf(led.URL), CA: nobody})
+	checkError(t, err, "certificate")
 	if got := s.requests(); got != "" {
 		t.Errorf("asked %q", got)
 	}

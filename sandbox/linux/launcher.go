@@ -24,7 +24,6 @@ import (
 type Launcher struct {
 	socket  *os.File
 	cmd     *exec.Cmd
-	filter  []byte
 	cgroups *cgroups       // nil without
 	heard   chan struct{}  // closed when the launcher has nothing more to say
 	ending  sync.WaitGroup // builders whose cgroups are being removed
@@ -32,7 +31,8 @@ type Launcher struct {
 	mu       sync.Mutex // guards what follows
 	next     int
 	children map[string]*Process
-	err      error // why no more can be launched
+	swept    map[int]bool // users of whom nothing was found since a builder of theirs was started
+	err      error        // why no more can be launched
 }
 
 // NewLauncher starts the launcher's process.
@@ -63,8 +63,11 @@ func NewLauncher() (*Launcher, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start launcher: %w", err), ours.Close())
 	}
-	l := &Launcher{socket: ours, cmd: cmd, filter: filter, heard: make(chan struct{}), children: map[string]*Process{}}
+	l := &Launcher{socket: ours, cmd: cmd, heard: make(chan struct{}), children: map[string]*Process{}, swept: map[int]bool{}}
 	go l.listen()
+	if err := l.write(early.Encode([]early.Step{{Op: "filter", Args: []string{string(filter)}}})); err != nil {
+		return nil, errors.Join(fmt.Errorf("start launcher: %w", err), l.Close())
+	}
 	return l, nil
 }
 
@@ -79,12 +82,13 @@ func (l *Launcher) Close() error {
 
 // Start runs a builder. Extra, if not nil, is its descriptor 5.
 func (l *Launcher) Start(s sandbox.Spec, at Places, extra *os.File) (*Process, error) {
+	l.noteSwept(s.Identity.OutsideUID, false)
 	output, slave, err := openTerminal(s.Identity)
 	if err != nil {
 		return nil, fmt.Errorf("start builder: %w", err)
 	}
 	defer slave.Close()
-	p, err := l.launch(program(s, at, l.filter), s, l.cgroups, slave, extra)
+	p, err := l.launch(program(s, at), s, l.cgroups, slave, extra)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start builder: %w", explain(err, s.Spaces)), output.Close())
 	}

@@ -223,6 +223,9 @@ func TestKillUser(t *testing.T) {
 	l := launcher(t)
 	const uid = 30998
 	killAtEnd(t, l, uid)
+	if err := l.KillUser(uid); err != nil { // of whom there is nothing
+		t.Fatal(err)
+	}
 	p, err := l.Start(sandbox.Spec{Builder: "/bin/sh", Args: []string{"sh", "-c", "setsid sleep 1000 & echo started; sleep 1000"}, Dir: "/", Env: []string{"PATH=/bin:/usr/bin"},
 		Identity: sandbox.Identity{UID: uid, GID: uid, OutsideUID: uid, OutsideGID: uid, Change: true}}, linux.Places{}, nil)
 	if err != nil {
@@ -231,8 +234,14 @@ func TestKillUser(t *testing.T) {
 	if _, err := io.ReadFull(p.Output, make([]byte, 7)); err != nil {
 		t.Fatal(err)
 	}
+	if l.Swept(uid) {
+		t.Error("a user whose builder runs is taken to have no processes")
+	}
 	if err := l.KillUser(uid); err != nil {
 		t.Fatal(err)
+	}
+	if !l.Swept(uid) {
+		t.Error("what was killed is forgotten")
 	}
 	drain(t, p)
 	if e := p.Wait(); e.Signal != 9 {

@@ -34,7 +34,26 @@ func (l *Launcher) KillUser(uid int) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
+	l.noteSwept(uid, true)
 	return nil
+}
+
+// Swept reports whether [Launcher.KillUser] has found nothing of a user any more
+// since a builder of that user was started.
+func (l *Launcher) Swept(uid int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.swept[uid]
+}
+
+func (l *Launcher) noteSwept(uid int, swept bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if swept {
+		l.swept[uid] = true
+	} else {
+		delete(l.swept, uid)
+	}
 }
 
 // killAll kills them in one pass of the kernel, as a process of that user.

@@ -3,13 +3,14 @@ package linux
 import (
 	"path"
 	"strconv"
+	"strings"
 
 	"troupe/sandbox"
 	"troupe/sandbox/linux/early"
 )
 
 // program is what a stage does for a spec, step by step.
-func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
+func program(s sandbox.Spec, at Places) []early.Step {
 	p := &steps{}
 	if s.IsBuiltin() {
 		p.add("close-from", strconv.Itoa(early.ExtraFD+1))
@@ -44,7 +45,7 @@ func program(s sandbox.Spec, at Places, filter []byte) []early.Step {
 		p.add("no-new-privileges")
 	}
 	if s.FilterSyscalls {
-		p.add("seccomp", string(filter))
+		p.add("seccomp")
 	}
 	if s.Spaces.User {
 		p.add("drop-capabilities")
@@ -71,12 +72,13 @@ type Places struct {
 
 func (p *steps) root(s sandbox.Spec, at Places) {
 	p.add("bind", at.Root, at.Root)
+	store := readOnlyBelow(s.Mounts)
 	for _, m := range s.Mounts {
 		target := path.Join(at.Root, m.Target)
 		switch m.Kind {
 		case sandbox.Bind:
 			p.add("bind", m.Source, target)
-			if m.ReadOnly {
+			if m.ReadOnly && !isBelow(m.Target, store) {
 				p.add("read-only", target)
 			}
 		case sandbox.Scratch:
@@ -87,9 +89,31 @@ func (p *steps) root(s sandbox.Spec, at Places) {
 			p.add("mount", string(m.Kind), target, m.Options)
 		}
 	}
+	if store != "" { // two calls in the place of one for each input
+		p.add("read-only", path.Join(at.Root, store))
+		p.add("writable-top", path.Join(at.Root, store))
+	}
 	p.add("read-only-top", at.Root)
 	p.add("pivot", at.Root)
 }
+
+// readOnlyBelow is where the scratch store is mounted, if all that is mounted in it
+// is read-only; else it is "".
+func readOnlyBelow(mounts []sandbox.Mount) (store string) {
+	for _, m := range mounts {
+		if m.Kind == sandbox.Scratch {
+			store = m.Target
+		}
+	}
+	for _, m := range mounts {
+		if isBelow(m.Target, store) && !m.ReadOnly {
+			return ""
+		}
+	}
+	return store
+}
+
+func isBelow(target, dir string) bool { return dir != "" && strings.HasPrefix(target, dir+"/") }
 
 func (p *steps) identity(id sandbox.Identity) {
 	if !id.Change {

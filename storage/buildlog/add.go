@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/dsnet/compress/bzip2"
 
@@ -49,10 +50,29 @@ func pack(path string, level int, r io.Reader) error {
 }
 
 func compressTo(packed io.Writer, level int, r io.Reader) error {
-	w, err := bzip2.NewWriter(packed, &bzip2.WriterConfig{Level: level})
+	w, err := compressor(packed, level)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(w, r)
-	return errors.Join(err, w.Close())
+	err = errors.Join(err, w.Close())
+	if err == nil && level == smallest {
+		compressors.Put(w)
+	}
+	return err
+}
+
+// compressors are those of the smallest level, which most logs have and whose
+// memory, some 1 MB, is used again.
+var compressors sync.Pool
+
+const smallest = 1
+
+func compressor(packed io.Writer, level int) (*bzip2.Writer, error) {
+	if level == smallest {
+		if w, ok := compressors.Get().(*bzip2.Writer); ok {
+			return w, w.Reset(packed)
+		}
+	}
+	return bzip2.NewWriter(packed, &bzip2.WriterConfig{Level: level})
 }

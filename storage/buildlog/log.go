@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/dsnet/compress/bzip2"
@@ -118,7 +117,7 @@ func (l *Log) Close() error {
 // from the last logs does no harm to what is valid.
 func (l *Log) compress() error {
 	if l.file == nil {
-		return pack(l.path, 1, strings.NewReader(""))
+		return packEmpty(l.path)
 	}
 	err := pack(l.path, level(l.size), io.NewSectionReader(l.file, 0, l.size))
 	if err == nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"troupe/storage/storepath"
 )
@@ -253,4 +254,53 @@ func BenchmarkCompress(b *testing.B) {
 		}
 		must(b, l.Close())
 	}
+}
+
+// Logs of nothing are one file with many names, and what becomes of one of these is
+// nothing to the others.
+func TestEmptyLogs(t *testing.T) {
+	dir := t.TempDir()
+	paths := make([]storepath.Path, 3)
+	for i := range paths {
+		var err error
+		paths[i], err = storepath.ParseBase(strings.Repeat(fmt.Sprint(i), 32) + "-quiet.drv")
+		must(t, err)
+	}
+	for i, p := range paths {
+		l, err := Create(dir, p)
+		must(t, err)
+		must(t, l.Close())
+		if i == 1 { // what had the name before is replaced
+			must(t, os.Remove(Path(dir, paths[0])+".bz2"))
+			again, err := Create(dir, paths[0])
+			must(t, err)
+			if _, err := again.Write([]byte("text")); err != nil {
+				t.Fatal(err)
+			}
+			must(t, again.Close())
+		}
+	}
+	var b, c unix.Stat_t
+	must(t, unix.Stat(Path(dir, paths[1])+".bz2", &b))
+	must(t, unix.Stat(Path(dir, paths[2])+".bz2", &c))
+	if b.Ino != c.Ino {
+		t.Error("two logs of nothing are two files")
+	}
+	for i, want := range []string{"text", "", ""} {
+		r, err := Read(dir, paths[i])
+		must(t, err)
+		if got, err := io.ReadAll(r); err != nil || string(got) != want {
+			t.Errorf("log %d is %q, %v", i, got, err)
+		}
+		must(t, r.Close())
+	}
+	for _, p := range paths { // all names are gone
+		must(t, os.Remove(Path(dir, p)+".bz2"))
+	}
+	l, err := Create(dir, paths[0])
+	must(t, err)
+	must(t, l.Close())
+	r, err := Read(dir, paths[0])
+	must(t, err)
+	must(t, r.Close())
 }

@@ -118,12 +118,11 @@ func (s *sweep) close() error {
 	if err := os.Remove(s.trash); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
 		return err
 	}
+	var err error
 	if s.c.Unstage != nil {
-		if err := s.c.Unstage(); err != nil {
-			return err
-		}
+		err = s.c.Unstage()
 	}
-	return s.c.Layout.TidyStaging()
+	return errors.Join(err, s.c.Layout.TidyStaging())
 }
 
 // A batch is as large as can be moved away in about batchTime. To make it invalid

@@ -16,8 +16,9 @@ var ErrBusy = errors.New("locked by another")
 
 // A File is one lock file that this process holds.
 type File struct {
-	path string
-	file *os.File
+	path   string
+	file   *os.File
+	spares *Spares // it goes there when it is deleted; nil is to nowhere
 }
 
 // held has the lock files of this process; a channel is closed at release. A
@@ -31,9 +32,13 @@ var held = struct {
 // 0600). The error wraps [ErrBusy] when this or another process has it.
 func TryFile(path string) (*File, error) {
 	if claim(path) != nil {
-		return nil, fmt.Errorf("lock %q: %w in this process", path, ErrBusy)
+		return nil, busyHere(path)
 	}
 	return finish(path, func() (*os.File, error) { return lockCurrent(path, unix.LOCK_EX|unix.LOCK_NB) })
+}
+
+func busyHere(path string) error {
+	return fmt.Errorf("lock %q: %w in this process", path, ErrBusy)
 }
 
 // WaitFile is [TryFile] that waits until the lock is free or ctx ends.
@@ -77,7 +82,7 @@ func finish(path string, lock func() (*os.File, error)) (*File, error) {
 		unclaim(path)
 		return nil, fmt.Errorf("lock %q: %w", path, err)
 	}
-	return &File{path, f}, nil
+	return &File{path: path, file: f}, nil
 }
 
 func wait(ctx context.Context, path string) (*os.File, error) {
@@ -134,14 +139,7 @@ func lockCurrent(path string, how int) (*os.File, error) {
 // marking has no link left, and one that is marked but still linked would hold
 // up everybody forever, so it is unlinked here.
 func lockOpen(f *os.File, how int) (stale bool, err error) {
-	err = unix.Flock(int(f.Fd()), how)
-	for errors.Is(err, unix.EINTR) {
-		err = unix.Flock(int(f.Fd()), how)
-	}
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return false, ErrBusy
-	}
-	if err != nil {
+	if err := flock(int(f.Fd()), how); err != nil {
 		return false, err
 	}
 	var st unix.Stat_t
@@ -152,6 +150,17 @@ func lockOpen(f *os.File, how int) (stale bool, err error) {
 		return true, removeIfSame(f)
 	}
 	return st.Size != 0 || st.Nlink == 0, nil
+}
+
+func flock(fd, how int) error {
+	err := unix.Flock(fd, how)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Flock(fd, how)
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrBusy
+	}
+	return err
 }
 
 func removeIfSame(f *os.File) error {
@@ -182,19 +191,30 @@ func (l *File) Unlock() error {
 	return nil
 }
 
-// Delete gives the lock back and deletes the file. It is unlinked before it is
-// marked: a mark on a linked file makes Nix processes open it over and over.
-func (l *File) Delete() error {
+// Delete gives the lock back and deletes the file.
+func (l *File) Delete() (err error) {
 	defer unclaim(l.path)
-	err := os.Remove(l.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	if l.spares != nil {
+		err = l.spares.giveBack(l.file, l.path)
+	} else {
+		err = mark(l.file, l.path)
 	}
-	_, werr := l.file.WriteString("d")
-	if err := errors.Join(err, werr, l.file.Close()); err != nil {
+	if err != nil {
 		return fmt.Errorf("delete lock %q: %w", l.path, err)
 	}
 	return nil
+}
+
+// mark deletes a lock file and lets those know who wait for it. It is unlinked
+// before it is marked: a mark on a linked file makes Nix processes open it over and
+// over.
+func mark(f *os.File, path string) error {
+	err := unix.Unlink(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	_, werr := f.WriteString("d")
+	return errors.Join(err, werr, f.Close())
 }
 
 // Descriptor is the open lock file, for its owner to write into. It stays the

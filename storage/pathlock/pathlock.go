@@ -28,13 +28,18 @@ func (e *BusyError) Is(target error) bool { return target == ErrBusy }
 // TryLock locks all the paths (absolute, without ".lock") or none; it never
 // waits. The error is a [*BusyError] when another has one of them.
 func TryLock(paths []string) (*Held, error) {
-	return lockAll(paths, func(p string) (*File, error) {
-		f, err := TryFile(p + ".lock")
+	return lockAll(paths, busyAs(TryFile))
+}
+
+// busyAs locks the files of paths, and names the path that is busy.
+func busyAs(try func(file string) (*File, error)) func(path string) (*File, error) {
+	return func(p string) (*File, error) {
+		f, err := try(p + ".lock")
 		if errors.Is(err, ErrBusy) {
 			err = &BusyError{p}
 		}
 		return f, err
-	})
+	}
 }
 
 // Lock is [TryLock] that waits until all are free or ctx ends, in the order of

@@ -39,7 +39,7 @@ type Settings struct {
 // alone: those in the URL, or else those of the netrc file.
 func New(first *url.URL, s Settings) (*http.Client, error) {
 	trust, err := authorities(s.CA)
-	if err != nil {
+	if err != nil && first.Scheme == "https" {
 		return nil, err
 	}
 	dial := s.Dial
@@ -74,14 +74,15 @@ func proxyFor(proxies map[string]string, name string) string {
 	return proxies["all_proxy"]
 }
 
-// authorities returns nil, which means those of the system, when there is no text.
+// authorities returns nil, which means those of the system, when there is no text,
+// and nobody where the text has none.
 func authorities(text []byte) (*x509.CertPool, error) {
 	if len(text) == 0 {
 		return nil, nil
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, errors.New("read certificate authorities: no certificate in them")
+		return pool, errors.New("read certificate authorities: no certificate in them")
 	}
 	return pool, nil
 }

@@ -2,8 +2,10 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"troupe/actors/ports"
@@ -72,7 +74,12 @@ func (b *machineBuild) Build(ctx context.Context, log io.Writer) error {
 }
 
 func (b *machineBuild) build(ctx context.Context, log io.Writer) error {
-	b.c.Hear = func(f workerproto.Frame) { hear(f, log) }
+	b.c.Hear = func(f workerproto.Frame) {
+		if n, is := f.(*workerproto.Next); is && strings.Contains(n.Text, "note: ") { // where it kept the build directory
+			b.warn(strings.TrimSpace(colours.ReplaceAllString(n.Text, "")))
+		}
+		hear(f, log)
+	}
 	if err := b.upload(ctx); err != nil {
 		return fmt.Errorf("copy inputs of '%s' to '%s': %w", b.r.s.Layout.Dir.Join(b.Path), b.m.name, err)
 	}
@@ -81,6 +88,9 @@ func (b *machineBuild) build(ctx context.Context, log io.Writer) error {
 		return b.failed(messages.MiscFailure, err)
 	}
 	if status := messages.Status(result.Status); !status.OK() {
+		if b.Policy.Remote.KeepFailed {
+			b.warn("The failed build directory was kept on the remote builder due to `--keep-failed`.")
+		}
 		return b.failed(known(status), fmt.Errorf("%s", result.Error))
 	}
 	b.c.Hear = nil
@@ -88,6 +98,10 @@ func (b *machineBuild) build(ctx context.Context, log io.Writer) error {
 		return fmt.Errorf("copy outputs of '%s' from '%s': %w", b.r.s.Layout.Dir.Join(b.Path), b.m.name, err)
 	}
 	return nil
+}
+
+func (b *machineBuild) warn(text string) {
+	b.r.out.Send(messages.Progress, &messages.GoalWarned{Goal: b.Work.Build, Text: text})
 }
 
 // known is a status of a failure that we know.
@@ -123,13 +137,29 @@ func hear(f workerproto.Frame, log io.Writer) {
 // has to have the derivations, which prove what their outputs are called. What is
 // named by its contents needs no proof.
 func (b *machineBuild) perform(ctx context.Context) (*workerproto.BuildResult, error) {
-	if b.c.Trust != workerproto.NotTrusted || b.Derivation.IsFixed() || !b.Derivation.KnowsOutputs() {
-		d := *b.Derivation
-		if len(d.Inputs) > 0 {
-			d.Inputs, d.Sources = nil, b.Inputs
-		}
-		return b.c.BuildDerivation(ctx, b.Path, d, workerproto.BuildNormal)
+	if b.c.Trust == workerproto.NotTrusted && !b.Derivation.IsFixed() && b.Derivation.KnowsOutputs() {
+		return b.performProven(ctx)
 	}
+	d := *b.Derivation
+	if len(d.Inputs) > 0 {
+		d.Inputs, d.Sources = nil, b.Inputs
+	}
+	result, err := b.c.BuildDerivation(ctx, b.Path, d, workerproto.BuildNormal)
+	if b.c.Trust == workerproto.TrustUnknown && wantsProof(err) {
+		return b.performProven(ctx)
+	}
+	return result, err
+}
+
+// wantsProof reports whether an error is how a store says that it does not trust us,
+// which it cannot say before version 1.35.
+func wantsProof(err error) bool {
+	var refused *workerproto.Error
+	return errors.As(err, &refused) && strings.Contains(refused.Message, "you are not privileged to build input-addressed derivations")
+}
+
+// performProven builds from the derivation and all that it is made of, which are sent.
+func (b *machineBuild) performProven(ctx context.Context) (*workerproto.BuildResult, error) {
 	closure, err := b.r.closure(b.Path)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -135,6 +136,10 @@ func (c *Conn) perform(q workerproto.Request, stream func(io.Writer) error) erro
 	return heard
 }
 
+// colour is what Nix's daemons emphasise parts of an error with, for a terminal that
+// ours may not be.
+var colour = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
 // frames hears what the store says until the operation is done. Of from it gives
 // what the store asks for.
 func (c *Conn) frames(from io.Reader) error {
@@ -148,6 +153,7 @@ func (c *Conn) frames(from io.Reader) error {
 		case *workerproto.Last:
 			return nil
 		case *workerproto.Error:
+			m.Message = colour.ReplaceAllString(m.Message, "")
 			return m
 		case *workerproto.Read:
 			if err := c.give(from, m.Max); err != nil {

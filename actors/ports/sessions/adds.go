@@ -17,7 +17,11 @@ import (
 // adder adds for this client: what it adds is kept while the client is there.
 func (c *connection) adder() (*addition.Adder, error) {
 	policy, err := c.p.s.PolicyOf(c.terms().Settings)
-	return &addition.Adder{Layout: c.p.s.Layout, DB: c.p.s.DB, Trust: c.p.settings.Load().Trust, Keep: c.keep,
+	trust := c.p.settings.Load().Trust
+	if c.trusted { // and may name keys, but not do without any
+		trust.Keys = policy.Caches.Trust.Keys
+	}
+	return &addition.Adder{Layout: c.p.s.Layout, DB: c.p.s.DB, Trust: trust, Keep: c.keep,
 		Stages: c.p.s.Stages, Optimiser: c.p.s.OptimiserFor(policy), Admit: policy.Experimental.Allow, Modulos: c.p.modulos, Lent: c.p.s.Lent}, err
 }
 

@@ -210,10 +210,35 @@ func (c *connection) failure(targets []messages.Target, results []messages.Resul
 	case len(errs) == 1 && (len(failed) == 1 || !c.keepGoing()):
 		return errors.New(errs[0])
 	}
+	if len(errs) == 0 {
+		return c.cancelled(targets, results)
+	}
 	for _, e := range errs {
 		c.out.line(workerproto.LevelError, "\x1b[31;1merror:\x1b[0m "+e)
 	}
 	return fmt.Errorf("build of %s failed", strings.Join(failed, ", "))
+}
+
+// cancelled is the error that a request was given up though nothing of it has
+// failed; nil where it was not.
+func (c *connection) cancelled(targets []messages.Target, results []messages.Result) error {
+	var given []string
+	for i, r := range results {
+		switch {
+		case r.Status == messages.Cancelled:
+			given = append(given, "'"+c.d.Dir.Join(targets[i].Path)+"'")
+		case !r.Status.OK():
+			return nil
+		}
+	}
+	if len(given) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("build of %s was cancelled", strings.Join(given, ", "))
+	if c.ending() {
+		text += ": the daemon is shutting down"
+	}
+	return errors.New(text)
 }
 
 func (c *connection) buildPathsWithResults(q *workerproto.BuildPathsWithResults) (workerproto.Reply, error) {
@@ -223,6 +248,10 @@ func (c *connection) buildPathsWithResults(q *workerproto.BuildPathsWithResults)
 	}
 	results, err := c.realise(targets)
 	if err != nil {
+		return nil, err
+	}
+	// A client takes an answer in which nothing has failed for success.
+	if err := c.cancelled(targets, results); err != nil {
 		return nil, err
 	}
 	reply := &workerproto.KeyedBuildResults{}
@@ -320,8 +349,8 @@ func (c *connection) buildDerivation(q *workerproto.BuildDerivation) (workerprot
 	if err != nil {
 		return nil, err
 	}
-	if results[0].Status == messages.Cancelled {
-		return nil, errors.New(results[0].Error)
+	if err := c.cancelled(targets, results); err != nil {
+		return nil, err
 	}
 	result, err := c.result(targets[0], results[0])
 	return &result, err

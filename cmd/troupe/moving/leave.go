@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
+	"troupe/storage/localstore"
 	"troupe/storage/nixdb"
 	"troupe/storage/validity"
 )
@@ -36,7 +39,7 @@ func (i *Installation) leaveSteps(loaded bool) []step {
 	write := step{"write back", "write what has changed into Nix's database", i.writeBack}
 	unguard := step{"unguard", "let Nix open its database again", i.unguard}
 	start := step{"start nix", "unmask nix-daemon's units, and start those that ran", i.startNix}
-	drop := step{"drop", "remove '" + i.Database + "'", i.drop}
+	drop := step{"drop", "remove '" + i.Database + "', and what else is troupe's beside the store", i.drop}
 	if i.Systemctl == nil {
 		stop = step{"stop troupe", "see that no daemon runs (there is no systemd that could stop it)", i.seeNobodyListens}
 	}
@@ -87,7 +90,8 @@ func (i *Installation) unguard(context.Context, *progress) error {
 	return nixdb.Unguard(i.Layout.StateDir)
 }
 
-// drop removes our database. From its first moment on it is nobody's.
+// drop removes our database, which is nobody's from its first moment on, and what
+// else we have beside Nix: journals, caches and directories.
 func (i *Installation) drop(context.Context, *progress) error {
 	dropped := i.Database + ".left"
 	if err := os.RemoveAll(dropped); err != nil {
@@ -96,14 +100,32 @@ func (i *Installation) drop(context.Context, *progress) error {
 	if err := os.Rename(i.Database, dropped); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return errors.Join(os.RemoveAll(dropped), os.RemoveAll(i.Database+".adopting"))
+	all, err := os.ReadDir(ours(i.Layout.StateDir))
+	errs := []error{err, os.RemoveAll(dropped), removeEmpty(i.Layout.BuildsDir())}
+	for _, e := range all {
+		if path := filepath.Join(ours(i.Layout.StateDir), e.Name()); path != progressFile(i.Layout.StateDir) {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	_, err = localstore.Remove(i.Layout.StagingDir())
+	return errors.Join(append(errs, err)...)
 }
 
 // forget removes the note of the move: it is over.
 func (i *Installation) forget() error {
-	err := os.Remove(progressFile(i.Layout.StateDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	note := progressFile(i.Layout.StateDir)
+	if err := os.Remove(note); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return err
+	return removeEmpty(ours(i.Layout.StateDir))
+}
+
+// removeEmpty removes a directory unless there is something in it, which is
+// somebody's.
+func removeEmpty(dir string) error {
+	err := unix.Rmdir(dir)
+	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return &os.PathError{Op: "remove", Path: dir, Err: err}
 }

@@ -62,6 +62,13 @@ func awaitAny() int {
 	}
 }
 
+// quietChildren lets the end of a child interrupt no thread: one waits for it. Go's
+// handler would be run by whichever thread the kernel takes.
+func quietChildren() {
+	var byDefault [4]uint64 // struct sigaction
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(syscall.SIGCHLD), uintptr(unsafe.Pointer(&byDefault)), 0, sigsetBytes, 0, 0)
+}
+
 // persona is what execution domain this process and its children have.
 func persona() uintptr {
 	now, _, _ := syscall.RawSyscall(syscall.SYS_PERSONALITY, getPersona, 0, 0) // it cannot fail

@@ -13,6 +13,7 @@ type children struct {
 	cgroups cgroups         // of the launcher's own thread
 	born    chan struct{}   // has an element when there may be a child
 	stage   stage           // of the launcher's own thread
+	plain   chan func()     // what the thread without a filter is to do; nil while no other has one
 
 	mu  sync.Mutex     // guards what follows
 	ids map[int]string // of the request, by process id; "" is nobody's
@@ -28,6 +29,7 @@ func newChildren() (*children, error) {
 		return nil, err
 	}
 	c.files, ignored = originalFiles(), ignoredSignals()
+	quietChildren()
 	go c.reap()
 	return c, nil
 }
@@ -40,7 +42,7 @@ func (c *children) spawn(l launch, s *stage, cgroup string, cgroupFD int) error 
 	}
 	c.mu.Lock() // so that one that ends at once is known, to the service too
 	defer c.mu.Unlock()
-	pid, err := s.spawn(flags, cgroupFD, l.status)
+	pid, err := c.fork(s, flags, cgroupFD, l.status)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ type cloneArgs struct {
 
 // spawn forks the stage, which then makes its calls; what fails of them it says
 // on the descriptor status, as [Failure]. In a cgroup, if that is not negative.
-// It is called by the one thread that lives as long as the process.
+// It is called by a thread that lives as long as the process.
 func (s *stage) spawn(flags uintptr, cgroup, status int) (pid int, err error) {
 	args := &cloneArgs{flags: uint64(flags), exitSignal: uint64(syscall.SIGCHLD)}
 	number, first, second := uintptr(syscall.SYS_CLONE), flags|uintptr(syscall.SIGCHLD), uintptr(0)

@@ -6,7 +6,7 @@ import (
 )
 
 // A request on the launcher's socket is one packet: a [Step] with Op "launch",
-// "kill" or "cgroups". The descriptors of a launch are, in order: the cgroup that
+// "kill", "cgroups" or "filter". The descriptors of a launch are, in order: the cgroup that
 // the stage is born in, unless CGROUP is [NoCgroup]; the program; where the stage
 // says what went wrong, as [Failure], which is closed when the builder is
 // executed; what the stage gets as output and, if there is one, as [ExtraFD].
@@ -14,10 +14,12 @@ import (
 //	launch  ID CLONE-FLAGS UID-INSIDE UID-OUTSIDE GID-INSIDE GID-OUTSIDE CGROUP
 //	kill    ID
 //	cgroups PATH
+//	filter  INSTRUCTIONS
 //
 // The one descriptor of "cgroups" is the locked directory PATH, in which the
 // cgroups of launches are; when the service is gone, what runs in there is
-// killed and the directory is removed.
+// killed and the directory is removed. The instructions of "filter", of eight
+// bytes each, are those of the system call filter that programs install.
 //
 // Answers are packets of the same form:
 //
@@ -45,8 +47,9 @@ const maxFDs = 5
 var self int
 
 // launcher serves requests until the service closes the socket or dies. All
-// forks are made by this one thread, which lives as long as the process: the
-// death signal of a child is bound to the thread that made it.
+// forks are made by this thread and, without a filter, one other; both live as
+// long as the process: the death signal of a child is bound to the thread that
+// made it.
 func launcher() {
 	runtime.LockOSThread()
 	syscall.CloseOnExec(LauncherFD)
@@ -69,6 +72,8 @@ func launcher() {
 		case "cgroups":
 			c.cgroups = cgroups{path: request.Args[0], fd: fds[0]}
 			fds = nil // it is kept open
+		case "filter":
+			c.useFilter(request.Args[0])
 		}
 		for _, fd := range fds {
 			syscall.Close(fd)

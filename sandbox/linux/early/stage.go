@@ -34,14 +34,16 @@ type stage struct {
 	step    int
 	// held are what the calls point to. It neither moves nor is it freed while
 	// the stage is forked.
-	held []unsafe.Pointer
-	err  error // of the step
+	held     []unsafe.Pointer
+	err      error  // of the step
+	filter   filter // that "seccomp" installs
+	filtered bool   // it is to be forked by a thread that has the filter
 }
 
 // reset forgets all but the memory.
 func (s *stage) reset() {
 	clear(s.held)
-	*s = stage{calls: s.calls[:0], held: s.held[:0], program: s.program[:0], current: s.current}
+	*s = stage{calls: s.calls[:0], held: s.held[:0], program: s.program[:0], current: s.current, filter: s.filter}
 }
 
 // compile adds the calls of the program. The error is of the current step.

@@ -16,6 +16,7 @@ var meanings = map[string]func(*stage, []string){
 	"bind":          bind,
 	"read-only":     func(s *stage, a []string) { s.readOnly(a[0], atRecursive) }, // mount point
 	"read-only-top": func(s *stage, a []string) { s.readOnly(a[0], 0) },           // mount point, and not what is mounted below it
+	"writable-top":  func(s *stage, a []string) { s.setMount(a[0], 0, &mountAttr{clear: mountAttrRDOnly}) },
 	"mount": func(s *stage, a []string) { // type, target, options
 		s.mount(a[0], a[1], a[0], syscall.MS_NOSUID|syscall.MS_NODEV, a[2])
 	},
@@ -87,7 +88,13 @@ func (s *stage) mount(source, target, kind string, flags uintptr, options string
 
 // readOnly adds to the flags of a mount, as some of those it has may be locked.
 func (s *stage) readOnly(target string, flags uintptr) {
-	attr := &struct{ set, clear, propagation, userns uint64 }{set: mountAttrRDOnly}
+	s.setMount(target, flags, &mountAttr{set: mountAttrRDOnly})
+}
+
+// mountAttr is the kernel's struct mount_attr.
+type mountAttr struct{ set, clear, propagation, userns uint64 }
+
+func (s *stage) setMount(target string, flags uintptr, attr *mountAttr) {
 	here := workingDir
 	s.add(sysMountSetattr, uintptr(here), s.text(target), flags, s.hold(unsafe.Pointer(attr)), unsafe.Sizeof(*attr))
 }
@@ -148,15 +155,15 @@ func dropCapabilities(s *stage, _ []string) {
 	s.add(syscall.SYS_CAPSET, s.hold(unsafe.Pointer(header)), s.hold(unsafe.Pointer(none)))
 }
 
-// seccomp installs a filter: instructions of eight bytes each.
-func seccomp(s *stage, a []string) {
-	filter := []byte(a[0]) // aligned
-	program := &struct {
-		length uint16
-		_      [6]byte
-		first  uintptr
-	}{length: uint16(len(filter) / 8), first: s.hold(unsafe.Pointer(unsafe.SliceData(filter)))}
-	s.add(syscall.SYS_PRCTL, prSetSeccomp, seccompFilter, s.hold(unsafe.Pointer(program)))
+// seccomp installs the launcher's filter, unless the thread that forks has it.
+func seccomp(s *stage, _ []string) {
+	s.filtered = s.filter.inherited
+	switch {
+	case s.filter == (filter{}):
+		s.err = syscall.EINVAL
+	case !s.filtered:
+		s.add(syscall.SYS_PRCTL, prSetSeccomp, seccompFilter, uintptr(unsafe.Pointer(s.filter.program)))
+	}
 }
 
 // killAll kills every process of this user but this one. The kernel does it in

@@ -1,4 +1,5 @@
-// Package sshdtest runs OpenSSH's server on the loopback for tests.
+// Package sshdtest runs OpenSSH's server for tests, on the loopback or in a network
+// namespace with a link to others.
 package sshdtest
 
 import (
@@ -19,11 +20,13 @@ const program = "/usr/sbin/sshd" // which insists on its whole name
 // Server is a machine that root can log in to. Each connection is a process of its
 // own.
 type Server struct {
+	Host    string // an address
 	Port    int
 	Key     string // file of a key to log in with
 	HostKey string // as the setting base64-ssh-public-host-key has it
 
 	dir, config string
+	place       *Place // nil is where everybody is
 	listener    *net.TCPListener
 	connections sync.WaitGroup
 
@@ -32,33 +35,40 @@ type Server struct {
 	closed  bool
 }
 
-// Start runs a server until the test ends. Each of env, "NAME=value", is in the
-// environment of what it runs. Without sshd, and for users but root, the test is
-// skipped; with CI set sshd must be there.
+// Start runs a server on the loopback until the test ends. Each of env, "NAME=value",
+// is in the environment of what it runs. Without sshd, and for users but root, the test
+// is skipped; with CI set sshd must be there.
 func Start(t testing.TB, env ...string) *Server {
+	t.Helper()
+	return StartAt(t, nil, "127.0.0.1", env...)
+}
+
+// StartAt is [Start] at an address of a place, where all that it runs is, too.
+func StartAt(t testing.TB, place *Place, host string, env ...string) *Server {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("only root can log in to an sshd of the test")
 	}
-	if _, err := os.Stat(program); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("sshd is missing: it is in Debian's package openssh-server")
-	}
-	s := &Server{dir: t.TempDir(), running: map[*exec.Cmd]bool{}}
+	need(t, program, "openssh-server")
+	s := &Server{Host: host, dir: t.TempDir(), place: place, running: map[*exec.Cmd]bool{}}
 	s.Key, s.config = filepath.Join(s.dir, "key"), filepath.Join(s.dir, "sshd_config")
 	if err := s.prepare(env); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
+	if err := place.Do(s.listen); err != nil {
 		t.Fatal(err)
 	}
-	s.listener, s.Port = l, l.Addr().(*net.TCPAddr).Port
 	s.connections.Go(s.serve)
 	t.Cleanup(s.close)
 	return s
+}
+
+func (s *Server) listen() (err error) {
+	s.listener, err = net.ListenTCP("tcp4", &net.TCPAddr{IP: net.ParseIP(s.Host)})
+	if err == nil {
+		s.Port = s.listener.Addr().(*net.TCPAddr).Port
+	}
+	return err
 }
 
 func (s *Server) prepare(env []string) error {
@@ -102,7 +112,7 @@ func (s *Server) one(conn *net.TCPConn) {
 	cmd := exec.Command(program, "-i", "-e", "-f", s.config)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = f, f, os.Stderr
 	s.mu.Lock()
-	if s.closed || cmd.Start() != nil {
+	if s.closed || s.place.Do(cmd.Start) != nil {
 		s.mu.Unlock()
 		f.Close()
 		return
@@ -138,7 +148,7 @@ func (s *Server) close() {
 // settings: "remote-program=…&compress=true", or "".
 func (s *Server) URL(scheme, settings string) string {
 	own := url.Values{"ssh-key": {s.Key}, "base64-ssh-public-host-key": {s.HostKey}}
-	return strings.TrimSuffix(fmt.Sprintf("%s://root@127.0.0.1:%d?%s&%s", scheme, s.Port, own.Encode(), settings), "&")
+	return strings.TrimSuffix(fmt.Sprintf("%s://root@%s:%d?%s&%s", scheme, s.Host, s.Port, own.Encode(), settings), "&")
 }
 
 // Options are those of ssh, for NIX_SSHOPTS: old clients take no port in a URL.

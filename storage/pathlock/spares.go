@@ -1,0 +1,145 @@
+package pathlock
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Spares are lock files that have no place yet: empty, and locked by us. To make an
+// inode and to delete it is most of what a lock costs; a spare is renamed to its
+// place and, when the lock is given back, renamed away and kept.
+//
+// Whoever waits for the lock has the file open and must find it marked, as with any
+// lock file that is deleted. So a file that another process has open is no spare
+// again: the kernel says that by refusing us a lease to write. One that opens it
+// while we ask waits for our next lock of the file, and finds that marked at the
+// latest when the spares are closed.
+type Spares struct {
+	dir string // of the same file system as the places, and ours alone
+
+	mu     sync.Mutex // guards what follows
+	free   []*os.File
+	closed bool
+}
+
+// spareFiles bounds how many are kept.
+const spareFiles = 16
+
+// NewSpares keeps files in a directory, which need not be there yet.
+func NewSpares(dir string) *Spares { return &Spares{dir: dir} }
+
+// TryLock is [TryLock] with spares.
+func (s *Spares) TryLock(paths []string) (*Held, error) { return lockAll(paths, busyAs(s.tryFile)) }
+
+func (s *Spares) tryFile(path string) (*File, error) {
+	if claim(path) != nil {
+		return nil, busyHere(path)
+	}
+	f, err := finish(path, func() (*os.File, error) { return s.place(path) })
+	if err == nil {
+		f.spares = s
+	}
+	return f, err
+}
+
+// place puts a spare at a path, or locks what is there or can be made there.
+func (s *Spares) place(path string) (*os.File, error) {
+	spare, err := s.take()
+	if err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, spare.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+		if err == nil {
+			return spare, nil
+		}
+		err = s.put(spare)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, reason(err)
+	}
+	return lockCurrent(path, unix.LOCK_EX|unix.LOCK_NB)
+}
+
+func (s *Spares) take() (*os.File, error) {
+	s.mu.Lock()
+	if n := len(s.free); n > 0 {
+		f := s.free[n-1]
+		s.free = s.free[:n-1]
+		s.mu.Unlock()
+		return f, nil
+	}
+	s.mu.Unlock()
+	f, err := os.CreateTemp(s.dir, "lock-")
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// put keeps a file for later, or deletes it.
+func (s *Spares) put(f *os.File) error {
+	s.mu.Lock()
+	keep := !s.closed && len(s.free) < spareFiles
+	if keep {
+		s.free = append(s.free, f)
+	}
+	s.mu.Unlock()
+	if keep {
+		return nil
+	}
+	return mark(f, f.Name())
+}
+
+// giveBack takes a lock's file away from its place. Only one that was a spare has
+// a name to go back to.
+func (s *Spares) giveBack(f *os.File, path string) error {
+	if f.Name() == path {
+		return mark(f, path)
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, f.Name(), unix.RENAME_NOREPLACE); err != nil {
+		return mark(f, path)
+	}
+	if !alone(int(f.Fd())) {
+		return mark(f, f.Name())
+	}
+	return s.put(f)
+}
+
+// alone reports whether nobody else has a file open to write, as whoever waits for
+// its lock has.
+func alone(fd int) bool {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		return false
+	}
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
+	return err == nil
+}
+
+// Close deletes the spares, and each lock's file that is given back from now on.
+func (s *Spares) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	return s.Drop()
+}
+
+// Drop deletes the spares, so that their directory can be empty.
+func (s *Spares) Drop() error {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	free := s.free
+	s.free = nil
+	s.mu.Unlock()
+	var errs []error
+	for _, f := range free {
+		errs = append(errs, mark(f, f.Name()))
+	}
+	return errors.Join(errs...)
+}

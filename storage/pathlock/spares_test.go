@@ -1,0 +1,142 @@
+package pathlock
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func names(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+func inode(t *testing.T, path string) uint64 {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Stat(path, &st))
+	return st.Ino
+}
+
+// One inode serves one lock after the other.
+func TestSpareIsUsedAgain(t *testing.T) {
+	dir, spares := t.TempDir(), t.TempDir()
+	s := NewSpares(spares)
+	var first uint64
+	for i, path := range []string{dir + "/a", dir + "/b"} {
+		h, err := s.TryLock([]string{path})
+		must(t, err)
+		if _, err := s.TryLock([]string{path}); !isBusy(err) {
+			t.Errorf("locked twice: %v", err)
+		}
+		now := inode(t, path+".lock")
+		if i == 0 {
+			first = now
+		} else if now != first {
+			t.Error("it is another file")
+		}
+		must(t, h.Release(true))
+		if n := names(t, dir); len(n) > 0 {
+			t.Errorf("left behind: %v", n)
+		}
+	}
+	if n := names(t, spares); len(n) != 1 {
+		t.Errorf("spares: %v", n)
+	}
+	must(t, s.Close())
+	h, err := s.TryLock([]string{dir + "/c"})
+	must(t, err)
+	must(t, h.Release(true))
+	if n := append(names(t, spares), names(t, dir)...); len(n) > 0 {
+		t.Errorf("left behind: %v", n)
+	}
+}
+
+func isBusy(err error) bool {
+	var busy *BusyError
+	return errors.As(err, &busy)
+}
+
+// Another process that waits for a lock whose file was a spare gets that lock, and
+// keeps the file from being one again.
+func TestSpareThatAnotherWaitsFor(t *testing.T) {
+	dir, spares := t.TempDir(), t.TempDir()
+	s := NewSpares(spares)
+	h, err := s.TryLock([]string{dir + "/a"})
+	must(t, err)
+	defer s.Close() // which lets the other go on, whatever happens
+	p := start(t, dir+"/a")
+	awaitOpen(t, p.cmd.Process.Pid, dir+"/a.lock")
+	must(t, h.Release(true))
+	if n := names(t, spares); len(n) > 0 {
+		t.Fatalf("a file that another waits for is spare: %v", n)
+	}
+	p.awaitLocked(t)
+	if _, err := s.TryLock([]string{dir + "/a"}); !isBusy(err) {
+		t.Errorf("locked twice: %v", err)
+	}
+	p.end(t, "delete")
+}
+
+// awaitOpen returns when a process has a file open.
+func awaitOpen(t *testing.T, pid int, file string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		fds, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "fd", "*"))
+		must(t, err)
+		for _, fd := range fds {
+			if to, err := os.Readlink(fd); err == nil && to == file {
+				return
+			}
+		}
+	}
+	t.Fatal("it does not open the file")
+}
+
+// What lies at the place already is locked as it is: here what a crash has left.
+func TestSpareAndWhatIsThere(t *testing.T) {
+	dir, spares := t.TempDir(), t.TempDir()
+	s := NewSpares(spares)
+	must(t, os.WriteFile(dir+"/a.lock", nil, 0o600))
+	there := inode(t, dir+"/a.lock")
+	h, err := s.TryLock([]string{dir + "/a"})
+	must(t, err)
+	if inode(t, dir+"/a.lock") != there {
+		t.Error("it was replaced")
+	}
+	must(t, h.Release(false))
+	h, err = Lock(context.Background(), []string{dir + "/a"})
+	must(t, err)
+	must(t, h.Release(true))
+	must(t, s.Drop())
+	if n := append(names(t, spares), names(t, dir)...); len(n) > 0 {
+		t.Errorf("left behind: %v", n)
+	}
+}
+
+// Without their directory there are none, and locks work as ever.
+func TestNoSpares(t *testing.T) {
+	dir := t.TempDir()
+	s := NewSpares(dir + "/none")
+	h, err := s.TryLock([]string{dir + "/a"})
+	must(t, err)
+	if !exists(dir + "/a.lock") {
+		t.Error("no lock file")
+	}
+	must(t, h.Release(true))
+	if n := names(t, dir); len(n) > 0 {
+		t.Errorf("left behind: %v", n)
+	}
+	must(t, s.Close())
+}
