@@ -138,7 +138,7 @@ func (c *Collector) look(ctx context.Context, o Options) (*liveness, error) {
 	}
 	l := newLiveness(graph, o.KeepDerivations, o.KeepOutputs)
 	for _, r := range roots {
-		l.markPaths([]storepath.Path{r.Path})
+		l.markRoot(r)
 	}
 	for at, n := range graph.Nodes {
 		if n.Provisional {
