@@ -14,8 +14,8 @@ import (
 func TestRefusals(t *testing.T) {
 	for err, want := range map[error]messages.Status{
 		fmt.Errorf("make sandbox: %w", &sandbox.PlatformError{Text: "another platform"}): messages.InputRejected,
-		inputError{errors.New("attribute")}: messages.InputRejected,
-		errors.New("disk full"):             messages.MiscFailure,
+		inputError{errors.New("attribute")}:                                              messages.InputRejected,
+		errors.New("disk full"):                                                          messages.MiscFailure,
 	} {
 		m, ok := refusal(err).(*messages.BuildNotPrepared)
 		if !ok || m.Status != want || m.Reason != err.Error() {

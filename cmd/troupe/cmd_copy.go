@@ -3,9 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"troupe/cmd/troupe/copying"
+	"troupe/storage/realisation"
 	"troupe/storage/signature"
+	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
 
@@ -16,7 +19,7 @@ type copyCmd struct {
 	NoCheckSigs bool     `help:"Do not ask for signatures by trusted keys."`
 	Substitute  bool     `short:"s" name:"substitute-on-destination" help:"Let the store that is copied to fetch what it can by itself."`
 	KeyFiles    []string `name:"secret-key-file" placeholder:"FILE" type:"path" sep:"none" help:"Sign with this key too; may be given more than once."`
-	Paths       []string `arg:"" name:"path" help:"Store paths."`
+	Paths       []string `arg:"" name:"path" help:"Store paths, or outputs of derivations that are in either store: x.drv^out, x.drv^*."`
 }
 
 // Help is shown below the flags.
@@ -30,7 +33,7 @@ func (c *copyCmd) Run(s *session) (err error) {
 	if c.From == "" && c.To == "" {
 		return hinted(&codedError{code: exitUsage, text: "copy: neither --from nor --to is there"}, "troupe copy --to STORE PATH…; troupe copy --from STORE PATH…")
 	}
-	paths, err := parsePaths(s, c.Paths)
+	paths, wanted, err := c.parse(s)
 	if err != nil {
 		return err
 	}
@@ -48,7 +51,35 @@ func (c *copyCmd) Run(s *session) (err error) {
 	if err != nil {
 		return err
 	}
-	return copying.Copy(s.ctx, from, to, paths, options)
+	finder := copying.Finder{Dir: s.location.Dir, From: from, Drvs: []copying.Source{from, to}}
+	var known []realisation.Realisation
+	for _, w := range wanted {
+		at, are, err := finder.Find(s.ctx, w)
+		if err != nil {
+			return err
+		}
+		paths, known = append(paths, at...), append(known, are...)
+	}
+	return copying.Copy(s.ctx, from, to, paths, known, options)
+}
+
+// parse takes outputs of derivations apart from paths.
+func (c *copyCmd) parse(s *session) (paths []storepath.Path, wanted []copying.Wanted, err error) {
+	for _, arg := range c.Paths {
+		name, outputs, chosen := strings.Cut(arg, "^")
+		p, err := s.location.Dir.Parse(name)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case chosen && !p.IsDerivation():
+			return nil, nil, fmt.Errorf("'%s' is not a derivation, so it has no outputs to choose from", name)
+		case chosen:
+			wanted = append(wanted, copying.Wanted{Drv: p, Outputs: strings.Split(outputs, ",")})
+		default:
+			paths = append(paths, p)
+		}
+	}
+	return paths, wanted, nil
 }
 
 func (c *copyCmd) options(s *session) (copying.Options, error) {

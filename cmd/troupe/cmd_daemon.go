@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
@@ -78,6 +79,9 @@ func (c *daemonCmd) access(s config.Settings) sessions.Access {
 		a.Trusted = []string{"*"}
 	case c.ForceUntrusted:
 		a.Trusted = nil
+	case c.Stdio: // whoever may run this may do what he likes with the store, as with Nix
+		own := sessions.Lookup(os.Getuid(), os.Getgid(), os.Getpid())
+		a.Trusted = append(slices.Clone(a.Trusted), own.User)
 	}
 	return a
 }

@@ -258,4 +258,34 @@ func TestCopyOfFloatingOutputs(t *testing.T) {
 	if err != nil || again != out || strings.Contains(said, "building") {
 		t.Errorf("%v: %s, and there %s\n%s", err, again, out, said)
 	}
+
+	// Stores that do not say what is known of a path are asked by the derivation.
+	server := httptest.NewServer(http.FileServer(http.Dir(work + "/cache")))
+	defer server.Close()
+	command(t, env, "nix-store", "--store", work+"/nix", "--realise", drv, "--option", "secret-key-files", work+"/secret",
+		"--option", "build-users-group", "", "--option", "substituters", "")
+	troupe, err := exec.LookPath("troupe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{cache, server.URL, "ssh-ng://localhost?remote-store=" + work + "/nix", "local?root=" + one,
+		"ssh-ng://localhost?remote-program=" + url.QueryEscape(troupe+" daemon") + "&remote-store=" + one} {
+		store, other := t.TempDir(), t.TempDir()
+		c.must(t, store, "copy", "--no-check-sigs", "--from", "local?root="+one, drv)
+		if said := c.must(t, store, "copy", "--from", from, drv+"^out"); !strings.Contains(said, "it lacks a signature by a trusted key") {
+			t.Errorf("%s: of a key that nobody trusts is said\n%s", from, said)
+		}
+		c.must(t, store, "copy", "--from", from, "--option", "trusted-public-keys", string(key), drv+"^*")
+		if got, said, err := c.troupe(store, "build", drv+"^out", "--max-jobs", "0", "--option", "substituters", ""); err != nil || got != out {
+			t.Errorf("%s: %v: %s, and there %s\n%s", from, err, got, out, said)
+		}
+		// And on to the real Nix.
+		c.must(t, store, "copy", "--no-check-sigs", "--to", "ssh-ng://localhost?remote-store="+other, drv, drv+"^out")
+		if got := command(t, env, "nix-store", "--store", other, "--realise", drv, "--max-jobs", "0", "--option", "substituters", ""); got != out {
+			t.Errorf("%s: Nix has it at %s", from, got)
+		}
+	}
+	if _, said, err := c.troupe(t.TempDir(), "copy", "--from", "local?root="+one, drv+"^none"); err == nil || !strings.Contains(said, "does not have an output named 'none'") {
+		t.Errorf("%v\n%s", err, said)
+	}
 }

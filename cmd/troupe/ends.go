@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"troupe/actors/ports/remotestore"
 	"troupe/cmd/troupe/copying"
@@ -15,7 +13,6 @@ import (
 	"troupe/storage/binarycache"
 	"troupe/storage/signature"
 	"troupe/storage/storepath"
-	"troupe/storage/storeurl"
 	"troupe/storage/transfer"
 )
 
@@ -51,7 +48,7 @@ func (e *ends) open(text string, how access) (end, error) {
 	case remotestore.Known(text):
 		return e.remote(text)
 	}
-	root, err := localRoot(text)
+	root, _, err := localStore(text)
 	if err != nil {
 		return nil, err
 	}
@@ -60,26 +57,6 @@ func (e *ends) open(text string, how access) (end, error) {
 		s.location = location{Dir: s.location.Dir, Root: root, StateDir: root + "/nix/var/nix", LogDir: root + "/nix/var/log/nix"}
 	}
 	return e.own(&s, how)
-}
-
-// localRoot is the directory that a store lies in: "" for that of the command.
-func localRoot(text string) (string, error) {
-	if strings.HasPrefix(text, "/") || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") {
-		return filepath.Abs(text)
-	}
-	u, settings, err := storeurl.Parse(text)
-	if err != nil {
-		return "", err
-	}
-	if u.String() != "local" && u.String() != "local://" {
-		return "", hinted(&codedError{code: exitUsage, text: fmt.Sprintf("open store '%s': it is no store's URL", u.Redacted())}, "troupe copy --help names the kinds of stores")
-	}
-	for key := range settings {
-		if key != "root" {
-			return "", &codedError{code: exitUsage, text: fmt.Sprintf("open store 'local': setting '%s' is not known", key)}
-		}
-	}
-	return settings.Get("root"), nil
 }
 
 // own is a store of this machine, held by this process or by who serves it.

@@ -21,9 +21,14 @@ func (c *daemonCmd) socketPath(s *session) string {
 	return daemonSocket(s.location, os.LookupEnv)
 }
 
-// daemonSocket is where clients of Nix look for it.
+// daemonSocket is where clients of Nix look for it. The variable is about the machine's
+// store, not about one that lies in a directory.
 func daemonSocket(l location, env func(string) (string, bool)) string {
-	return setOr(env, "NIX_DAEMON_SOCKET_PATH", filepath.Join(l.StateDir, "daemon-socket", "socket"))
+	own := filepath.Join(l.StateDir, "daemon-socket", "socket")
+	if l.Root != "" {
+		return own
+	}
+	return setOr(env, "NIX_DAEMON_SOCKET_PATH", own)
 }
 
 // listen takes the sockets that systemd gives, or makes one.

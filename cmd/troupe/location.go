@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"troupe/cmd/troupe/config"
 	"troupe/storage/localstore"
 	"troupe/storage/storepath"
+	"troupe/storage/storeurl"
 )
 
 // location says where the store is: what its paths read as, and where the
@@ -40,6 +43,48 @@ func locate(storeFlag string, env func(string) (string, bool), euid int, listens
 		return location{}, err
 	}
 	return location{Dir: dir, Root: root, StateDir: root + state, LogDir: root + logs}, nil
+}
+
+// localStore is the directory that a store lies in, "" for the one of the command, and
+// the settings of nix.conf that are among those of its URL: DIR, local, or
+// local?root=DIR.
+func localStore(text string) (root string, more []config.Override, err error) {
+	if isDir := strings.HasPrefix(text, "/") || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../"); isDir && !strings.Contains(text, "?") {
+		root, err = filepath.Abs(text)
+		return root, nil, err
+	}
+	u, settings, err := storeurl.Parse(text)
+	if err != nil {
+		return "", nil, err
+	}
+	if name := u.String(); strings.HasPrefix(name, "/") {
+		root = u.Path
+	} else if name != "local" && name != "local://" {
+		return "", nil, hinted(&codedError{code: exitUsage, text: fmt.Sprintf("open store '%s': it is no store's URL", u.Redacted())}, "troupe copy --help names the kinds of stores")
+	}
+	for key, values := range settings {
+		switch value := values[len(values)-1]; key {
+		case "root":
+			root = value
+		case "system-features":
+			more = append(more, config.Override{Name: key, Value: value})
+		default:
+			return "", nil, &codedError{code: exitUsage, text: fmt.Sprintf("open store 'local': setting '%s' is not known", key)}
+		}
+	}
+	return root, more, nil
+}
+
+// storeFlag is [localStore] of the command line's, where any other word is a directory.
+func storeFlag(text string) (root string, more []config.Override, err error) {
+	switch {
+	case text == "":
+		return "", nil, nil
+	case strings.ContainsAny(text, "?:") || text == "local":
+		return localStore(text)
+	}
+	root, err = filepath.Abs(text)
+	return root, nil, err
 }
 
 func userDir(env func(string) (string, bool)) (string, error) {

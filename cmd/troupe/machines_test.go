@@ -170,3 +170,31 @@ func TestMachineVanishes(t *testing.T) {
 		t.Errorf("the machine was %v", states)
 	}
 }
+
+// TestMachineInADirectory: a store in a directory of this machine is one as well, whose
+// settings are ours, but that it builds.
+func TestMachineInADirectory(t *testing.T) {
+	needBuilds(t)
+	work := tempDir(t)
+	s := newTestStore(t, work, work+"/near")
+	s.addBusybox(work)
+	conf := "max-jobs = 0\nsubstituters =\nbuilders = " + work + "/far - - 1 1 special; local?root=" + work + "/other - - 1 1 other\n"
+	if err := os.WriteFile(work+"/nix.conf", []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	leaf := s.write(work, &recipe{name: "leaf", script: "echo leaf > $out", features: "special"})
+	top := s.write(work, &recipe{name: "top", script: "sed p $inputs > $out", inputs: []*recipe{leaf}, features: "other"})
+	cmd := s.command("build", top.file)
+	cmd.Path = installed(t, work) // it runs itself
+	if o := s.finish(cmd); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if got, err := os.ReadFile(s.layout().RealPath(top.paths["out"])); err != nil || string(got) != "leaf\nleaf\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for dir, want := range map[string]int{"far": 1, "other": 1, "near": 2} {
+		if n := (far{store: work + "/" + dir}).built(t); n != want {
+			t.Errorf("%s: %d builds", dir, n)
+		}
+	}
+}

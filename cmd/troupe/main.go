@@ -21,7 +21,7 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Store   string           `help:"Directory that the store lies in; its paths still read /nix/store." placeholder:"DIR" type:"path"`
+	Store   string           `help:"Directory that the store lies in; its paths still read /nix/store. Also as Nix writes it: local?root=DIR." placeholder:"DIR"`
 	Option  []string         `help:"Set a setting of nix.conf by its name: --option NAME VALUE." placeholder:"NAME VALUE" sep:"none"`
 	Version kong.VersionFlag `help:"Print the version."`
 
@@ -102,7 +102,11 @@ func dispatch(ctx context.Context, args []string) error {
 	if err != nil {
 		return hinted(&codedError{code: exitUsage, text: err.Error()}, "troupe --help lists the commands; troupe COMMAND --help says what one takes")
 	}
-	s := &session{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, overrides: overrides}
+	root, more, err := storeFlag(c.Store)
+	if err != nil {
+		return err
+	}
+	s := &session{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, overrides: append(overrides, more...)}
 	loaded, err := s.load()
 	if err != nil {
 		return err
@@ -111,7 +115,7 @@ func dispatch(ctx context.Context, args []string) error {
 		s.warn(w)
 	}
 	s.settings = loaded.Settings
-	if s.location, err = locate(c.Store, os.LookupEnv, os.Geteuid(), answers); err != nil {
+	if s.location, err = locate(root, os.LookupEnv, os.Geteuid(), answers); err != nil {
 		return err
 	}
 	return chosen.Run(s)

@@ -283,6 +283,9 @@ func TestStdio(t *testing.T) {
 	if relayed := bridge("nix-build graph.nix -A leaf --no-out-link"); relayed != alone || alone == "" {
 		t.Errorf("alone %q, through a daemon %q", alone, relayed)
 	}
+	if o := s.say(s.command(s.env("daemon"), s.at("bin/troupe"), "daemon", "--stdio", "--force-untrusted")); o.code == 0 || !strings.Contains(o.stderr, "decides by itself whom it trusts") {
+		t.Errorf("through a daemon, and untrusted: exit code %d, %s", o.code, o.stderr)
+	}
 	d.stop()
 }
 

@@ -25,6 +25,9 @@ func (c *daemonCmd) stdio(s *session) error {
 	}
 	for told := false; ; {
 		if conn, err := net.Dial("unix", c.socketPath(s)); err == nil {
+			if c.ForceUntrusted {
+				return errors.Join(errors.New("serve stdin: a daemon has the store, which decides by itself whom it trusts"), conn.Close())
+			}
 			return relay(s.ctx, pipe, conn.(*net.UnixConn))
 		}
 		st, err := openStoreNow(s, readWrite)

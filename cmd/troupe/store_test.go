@@ -120,10 +120,11 @@ func (s *testStore) addBusybox(work string) {
 
 // recipe is a derivation whose builder is busybox's shell.
 type recipe struct {
-	name    string
-	script  string
-	outputs []string // sorted; nil is out
-	inputs  []*recipe
+	name     string
+	script   string
+	outputs  []string // sorted; nil is out
+	inputs   []*recipe
+	features string // that it requires of a machine
 
 	drv   storepath.Path
 	file  string
@@ -151,6 +152,9 @@ func (s *testStore) write(dir string, r *recipe) *recipe {
 		}
 	}
 	d.Env["inputs"] = strings.Join(read, " ")
+	if r.features != "" {
+		d.Env["requiredSystemFeatures"] = r.features
+	}
 	slices.SortFunc(d.Inputs, func(a, b derivation.Input) int { return a.Path.Compare(b.Path) })
 	s.place(d, r)
 	r.file = filepath.Join(dir, r.drv.Base())

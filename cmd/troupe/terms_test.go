@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"troupe/actors/ports/sessions"
 	"troupe/cmd/troupe/config"
 	"troupe/messages/workerproto"
 )
@@ -20,6 +22,27 @@ func ownSettings(t *testing.T) config.Settings {
 		}
 	}
 	return s
+}
+
+// TestTrustOnPipes: who runs a service on its pipes is trusted, unless the command line
+// has it otherwise.
+func TestTrustOnPipes(t *testing.T) {
+	own := sessions.Lookup(os.Getuid(), os.Getgid(), os.Getpid()).User
+	settings := ownSettings(t)
+	settings.TrustedUsers = []string{"somebody"}
+	for _, c := range []struct {
+		cmd  daemonCmd
+		want []string
+	}{
+		{daemonCmd{}, []string{"somebody"}},
+		{daemonCmd{Stdio: true}, []string{"somebody", own}},
+		{daemonCmd{Stdio: true, ForceUntrusted: true}, nil},
+		{daemonCmd{Stdio: true, ForceTrusted: true}, []string{"*"}},
+	} {
+		if got := c.cmd.access(settings).Trusted; !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %v, want %v", c.cmd, got, c.want)
+		}
+	}
 }
 
 // termsWith are those of a client that sets one thing, by name.

@@ -138,7 +138,7 @@ func (c *Collector) look(ctx context.Context, o Options) (*liveness, error) {
 	}
 	l := newLiveness(nodes, o.KeepDerivations, o.KeepOutputs)
 	for _, r := range roots {
-		l.markPaths([]storepath.Path{r.Path})
+		l.markRoot(r)
 	}
 	for at, n := range nodes {
 		if n.Provisional {

@@ -14,7 +14,7 @@ type liveness struct {
 	keepOutputs     bool
 
 	live   []bool
-	leased map[string]struct{} // hash parts of all that was marked by name, valid or not
+	leased map[string]struct{} // hash parts of all that somebody is at work with, valid or not
 	stack  []int32
 }
 
@@ -27,13 +27,28 @@ func newLiveness(nodes []validity.Node, keepDerivations, keepOutputs bool) *live
 	return l
 }
 
-// markPaths marks what is needed for paths, which need not be in the graph.
+// markRoot marks what is needed for a root. What a process has need not be valid
+// yet; what a link keeps is.
+func (l *liveness) markRoot(r Root) {
+	if r.Private {
+		l.markPaths([]storepath.Path{r.Path})
+	} else {
+		l.markPath(r.Path)
+	}
+}
+
+// markPaths marks what is needed for paths that somebody is at work with, which
+// need not be in the graph.
 func (l *liveness) markPaths(paths []storepath.Path) {
 	for _, p := range paths {
 		l.leased[p.HashPart()] = struct{}{}
-		if at, known := l.places[p]; known {
-			l.mark(at)
-		}
+		l.markPath(p)
+	}
+}
+
+func (l *liveness) markPath(p storepath.Path) {
+	if at, known := l.places[p]; known {
+		l.mark(at)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"troupe/storage/localstore"
+	"troupe/storage/pace"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -27,6 +28,7 @@ type sweep struct {
 	trash   string
 	trashed []string // what was moved there and is still to be removed
 	names   int      // how many names in the trash were used
+	pace    pace.Pace
 
 	deleted []string // since they were last told of
 	result  Result
@@ -116,12 +118,11 @@ func (s *sweep) close() error {
 	if err := os.Remove(s.trash); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
 		return err
 	}
+	var err error
 	if s.c.Unstage != nil {
-		if err := s.c.Unstage(); err != nil {
-			return err
-		}
+		err = s.c.Unstage()
 	}
-	return s.c.Layout.TidyStaging()
+	return errors.Join(err, s.c.Layout.TidyStaging())
 }
 
 // A batch is as large as can be moved away in about batchTime. To make it invalid
@@ -232,6 +233,7 @@ const directBytes = 1 << 20
 // cannot be changed, is an error.
 func (s *sweep) discard(name string) error {
 	s.c.before("discard " + name)
+	s.pace.Step()
 	var st unix.Stat_t
 	err := unix.Fstatat(s.store, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/storage/pace"
 )
 
 // Inode is a file on a file system, whatever its names.
@@ -40,12 +42,14 @@ const maxDepth = 64
 type canonicaliser struct {
 	Options
 	uid, gid int
+	pace     pace.Pace
 }
 
 func (c *canonicaliser) node(dirfd int, name, shown string, depth int) error {
 	if depth >= maxDepth {
 		return fmt.Errorf("canonicalise '%s': directories are nested more than %d deep", shown, maxDepth)
 	}
+	c.pace.Step()
 	fd, err := unix.Openat(dirfd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: shown, Err: err}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/storage/pace"
 )
 
 // Remove removes a tree and returns the bytes that it gave back. It goes by
@@ -39,6 +41,7 @@ type remover struct {
 	dents []byte // of the directory that is being listed
 	moved int    // how many names were tried for what was moved to the top
 	freed uint64 // bytes
+	pace  pace.Pace
 }
 
 func (r *remover) fail(op, name string, level int, err error) error {
@@ -54,6 +57,7 @@ func (r *remover) fail(op, name string, level int, err error) error {
 
 // entry removes what name is, or moves it to the top.
 func (r *remover) entry(dirfd int, name string, level int) error {
+	r.pace.Step()
 	var st unix.Stat_t
 	err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {

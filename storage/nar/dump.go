@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/storage/pace"
 )
 
 // Dump writes the archive of a file, directory or symbolic link. It follows no
@@ -56,12 +58,15 @@ type dumper struct {
 	w   io.Writer
 	buf []byte // not yet written; its capacity is the whole buffer
 	err error
+
+	pace pace.Pace
 }
 
 func (d *dumper) node(dirfd int, name, shown string, depth int) error {
 	if depth >= maxDepth {
 		return fmt.Errorf("'%s': directories are nested more than %d deep", shown, maxDepth)
 	}
+	d.pace.Step()
 	var st unix.Stat_t
 	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return &os.PathError{Op: "stat", Path: shown, Err: err}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/storage/pace"
 )
 
 // Restore reads one archive from r, and nothing after it, and makes what it
@@ -48,6 +50,7 @@ type restorer struct {
 	made       bool      // the top is ours to remove
 	copy       *[]byte   // of [buffers]
 	store      *asStored // nil: files keep the metadata that they are made with
+	pace       pace.Pace
 }
 
 func (s *restorer) close() {
@@ -104,6 +107,7 @@ func (s *restorer) Symlink(name, target string) error {
 }
 
 func (s *restorer) File(name string, executable bool, size uint64, contents io.Reader) error {
+	s.pace.Step()
 	dirfd, base := s.at(name)
 	mode := s.store.mode(executable)
 	fd, err := unix.Openat(dirfd, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)

@@ -74,7 +74,12 @@ func (b *machineBuild) Build(ctx context.Context, log io.Writer) error {
 }
 
 func (b *machineBuild) build(ctx context.Context, log io.Writer) error {
-	b.c.Hear = func(f workerproto.Frame) { hear(f, log) }
+	b.c.Hear = func(f workerproto.Frame) {
+		if n, is := f.(*workerproto.Next); is && strings.Contains(n.Text, "note: ") { // where it kept the build directory
+			b.warn(strings.TrimSpace(colours.ReplaceAllString(n.Text, "")))
+		}
+		hear(f, log)
+	}
 	if err := b.upload(ctx); err != nil {
 		return fmt.Errorf("copy inputs of '%s' to '%s': %w", b.r.s.Layout.Dir.Join(b.Path), b.m.name, err)
 	}
@@ -83,6 +88,9 @@ func (b *machineBuild) build(ctx context.Context, log io.Writer) error {
 		return b.failed(messages.MiscFailure, err)
 	}
 	if status := messages.Status(result.Status); !status.OK() {
+		if b.Policy.Remote.KeepFailed {
+			b.warn("The failed build directory was kept on the remote builder due to `--keep-failed`.")
+		}
 		return b.failed(known(status), fmt.Errorf("%s", result.Error))
 	}
 	b.c.Hear = nil
@@ -90,6 +98,10 @@ func (b *machineBuild) build(ctx context.Context, log io.Writer) error {
 		return fmt.Errorf("copy outputs of '%s' from '%s': %w", b.r.s.Layout.Dir.Join(b.Path), b.m.name, err)
 	}
 	return nil
+}
+
+func (b *machineBuild) warn(text string) {
+	b.r.out.Send(messages.Progress, &messages.GoalWarned{Goal: b.Work.Build, Text: text})
 }
 
 // known is a status of a failure that we know.

@@ -63,6 +63,9 @@ func find(w ports.Work, features []string) (buildmachines.Machine, error) {
 func (s *machines) use(r *Remote, m buildmachines.Machine, w ports.Work) (_ *machine, done func(), err error) {
 	options := optionsFor(w)
 	options.Overrides[ports.IdentitySetting] = r.s.Identity
+	if isDirectory(m.URL) {
+		options.Overrides["builders"] = "" // its settings are ours
+	}
 	at := storeURL(m)
 	key := fmt.Sprintln(at, *options, w.Policy.Remote.ConnectTimeout)
 	s.mu.Lock()
@@ -117,10 +120,30 @@ func (s *machines) close(r *Remote) {
 	}
 }
 
+// isDirectory reports whether a machine is a store in a directory of this one, which
+// Nix's hook opens itself.
+func isDirectory(url string) bool {
+	return strings.HasPrefix(url, "/") || strings.HasPrefix(url, "local?")
+}
+
+// directoryURL is the store of a program of ours that opens a directory.
+func directoryURL(m buildmachines.Machine) string {
+	features := slices.Concat(m.Supported, m.Mandatory)
+	join := "?"
+	if strings.Contains(m.URL, "?") {
+		join = "&"
+	}
+	store := m.URL + join + "system-features=" + url.QueryEscape(strings.Join(features, " "))
+	return "ssh-ng://localhost?remote-program=" + url.QueryEscape("/proc/self/exe daemon") + "&remote-store=" + url.QueryEscape(store)
+}
+
 // storeURL is a machine's store with the settings that we speak with it by. Names
 // without more are of the older protocol in Nix; a machine that speaks it has a
 // daemon as well.
 func storeURL(m buildmachines.Machine) string {
+	if isDirectory(m.URL) {
+		m.URL = directoryURL(m)
+	}
 	at, query, _ := strings.Cut(m.URL, "?")
 	at = strings.Replace(at, "ssh://", "ssh-ng://", 1)
 	settings := strings.FieldsFunc(query, func(r rune) bool { return r == '&' })

@@ -165,6 +165,8 @@ func shown(line string) string {
 
 var prefix = regexp.MustCompile(`^(\x1b\[[0-9;]*m)?(error|warning):(\x1b\[[0-9;]*m)? `)
 
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
 // bare is a message without what says that it is one.
 func bare(msg string) string { return prefix.ReplaceAllString(msg, "") }
 

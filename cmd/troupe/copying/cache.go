@@ -41,6 +41,10 @@ func (c Cache) NAR(ctx context.Context, p storepath.Path, w io.Writer) error {
 	return errors.Join(err, archive.Close())
 }
 
+func (c Cache) Realisation(ctx context.Context, id realisation.ID) (realisation.Realisation, bool, error) {
+	return c.Cache.Realisation(ctx, id)
+}
+
 // Realisations: a cache has them by derivation only.
 func (c Cache) Realisations(context.Context, storepath.Path) ([]realisation.Realisation, error) {
 	return nil, nil

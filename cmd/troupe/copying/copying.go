@@ -27,6 +27,8 @@ type Source interface {
 	String() string
 	Info(context.Context, storepath.Path) (validity.Info, bool, error)
 	NAR(context.Context, storepath.Path, io.Writer) error
+	// Realisation is where an output lies, and whether that is known.
+	Realisation(context.Context, realisation.ID) (realisation.Realisation, bool, error)
 	// Realisations are those that are known of a path.
 	Realisations(context.Context, storepath.Path) ([]realisation.Realisation, error)
 }
@@ -57,8 +59,9 @@ type Options struct {
 // atOnce is how many questions and archives are under way at a time.
 const atOnce = 16
 
-// Copy copies paths that the target does not have.
-func Copy(ctx context.Context, from Source, to Target, paths []storepath.Path, o Options) error {
+// Copy copies paths that the target does not have, and tells it where outputs lie: those
+// that are known, and what the source itself knows of the paths.
+func Copy(ctx context.Context, from Source, to Target, paths []storepath.Path, known []realisation.Realisation, o Options) error {
 	infos, err := records(ctx, from, paths, o)
 	if err != nil {
 		return err
@@ -79,7 +82,7 @@ func Copy(ctx context.Context, from Source, to Target, paths []storepath.Path, o
 	if err := to.Add(ctx, objects); err != nil {
 		return err
 	}
-	return realise(ctx, from, to, infos, o)
+	return realise(ctx, from, to, infos, known, o)
 }
 
 // records are the records of the paths, and of all that they refer to.
@@ -173,20 +176,25 @@ func object(ctx context.Context, from Source, to Target, info validity.Info, o O
 
 // realise tells the target what is known of where outputs lie. That it does not want
 // to know is no failure: the paths are there.
-func realise(ctx context.Context, from Source, to Target, infos map[storepath.Path]validity.Info, o Options) error {
+func realise(ctx context.Context, from Source, to Target, infos map[storepath.Path]validity.Info, known []realisation.Realisation, o Options) error {
 	for p := range infos {
-		known, err := from.Realisations(ctx, p)
+		more, err := from.Realisations(ctx, p)
 		if err != nil {
 			return err
 		}
-		for _, r := range known {
-			err := to.Realise(ctx, r)
-			if ctx.Err() != nil {
-				return err
+		for _, r := range more {
+			if !slices.ContainsFunc(known, func(k realisation.Realisation) bool { return k.ID == r.ID }) {
+				known = append(known, r)
 			}
-			if err != nil {
-				o.Tell(fmt.Sprintf("warning: where '%v' lies is not copied: %v", r.ID, err))
-			}
+		}
+	}
+	for _, r := range known {
+		err := to.Realise(ctx, r)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			o.Tell(fmt.Sprintf("warning: where '%v' lies is not copied: %v", r.ID, err))
 		}
 	}
 	return nil

@@ -37,6 +37,11 @@ func (s Own) NAR(ctx context.Context, p storepath.Path, w io.Writer) error {
 	return nar.Dump(nar.Within(ctx, w), s.Layout.RealPath(p))
 }
 
+func (s Own) Realisation(_ context.Context, id realisation.ID) (realisation.Realisation, bool, error) {
+	r, known, err := s.DB.Realisation(validity.DrvOutput{Hash: id.Hash, Output: id.Output})
+	return realisation.Realisation{ID: id, Path: r.Path, Signatures: r.Signatures}, known, err
+}
+
 func (s Own) Realisations(_ context.Context, p storepath.Path) (list []realisation.Realisation, err error) {
 	known, err := s.DB.Realisations(p)
 	for _, r := range known {
@@ -103,7 +108,16 @@ func (s Own) commit(ctx context.Context, paths []storepath.Path) error {
 	return s.Adder().Commit(context.WithoutCancel(ctx), added...)
 }
 
+// Realise takes what somebody says who is trusted: it decides what is run, and does not
+// prove itself as a path does that is named by its contents.
 func (s Own) Realise(ctx context.Context, r realisation.Realisation) error {
+	text, err := r.Fingerprint()
+	if err != nil {
+		return err
+	}
+	if trust := s.Adder().Trust; s.Terms.CheckSigs && !trust.Everything && trust.Keys.Signed(text, r.Signatures) == 0 {
+		return errors.New("it lacks a signature by a trusted key")
+	}
 	id := validity.DrvOutput{Hash: r.ID.Hash, Output: r.ID.Output}
 	if known, there, err := s.DB.Realisation(id); there || err != nil {
 		if err == nil && known.Path != r.Path {
@@ -111,7 +125,10 @@ func (s Own) Realise(ctx context.Context, r realisation.Realisation) error {
 		}
 		return err
 	}
-	err := s.DB.RegisterProvisional(validity.Registration{Realisations: []validity.Realisation{{ID: id, Path: r.Path, Signatures: r.Signatures}}})
+	if len(r.Dependent) > 0 { // their signatures are over a text that is not kept
+		r.Signatures = nil
+	}
+	err = s.DB.RegisterProvisional(validity.Registration{Realisations: []validity.Realisation{{ID: id, Path: r.Path, Signatures: r.Signatures}}})
 	if err != nil {
 		return err
 	}
