@@ -92,7 +92,7 @@ func (s Services) Shared() Services {
 	return s
 }
 
-// unstage deletes what is kept in the staging directory to be used again.
+// unstage removes what the staging directory keeps to be used again.
 func (s Services) unstage() error { return errors.Join(s.Stages.Close(), s.Spares.Drop()) }
 
 // OptimiserFor is the one that a policy wants, or nil.

@@ -106,7 +106,7 @@ func TestCountsOfBuilds(t *testing.T) {
 		top := s.write(work, &recipe{name: "top", script: "echo $inputs > $out", inputs: leaves})
 		return s.tally(work, "build", "-j2", top.file)
 	}
-	within(t, build(5), build(25), 20, map[string]float64{"files": 70, "status": 55, "mounts": 24, "processes": 1.2, "flushes": 2.5})
+	within(t, build(5), build(25), 20, map[string]float64{"files": 50, "status": 55, "mounts": 24, "processes": 1.2, "flushes": 2.5})
 }
 
 // TestCountsOfFetches bounds those that a path costs which a cache of files has.

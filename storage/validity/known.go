@@ -22,9 +22,9 @@ type knownPath struct {
 	references []storepath.Path
 }
 
-// knownMost bounds how many paths and references are remembered: some 5 MB. What is
+// knownMost bounds how many paths and references are remembered: some 8 MB. What is
 // more begins anew.
-const knownMost = 100_000
+const knownMost = 250_000
 
 // now is the age for [known.add].
 func (k *known) now() uint64 {
