@@ -47,6 +47,8 @@ var clientSteps = []step{
 	{script: `nix copy --to file://$work/cache $top && ls cache | grep -v nix-cache-info`, said: true},
 	{script: `rm result && nix-store --delete $top && nix-store -q --hash $top`},
 	{script: `nix-store --import < exported`, said: true},
+	{script: `nix-store --generate-binary-cache-key test-1 sk pk && nix copy --to "file://$work/signed?secret-key=$work/sk" $top && nix-store --delete $top > /dev/null 2>&1
+		nix copy --from file://$work/signed --option trusted-public-keys "$(cat pk)" $top; nix-store -q --hash $top`},
 	{script: `nix-store -q --hash $top && nix-store --delete $top > /dev/null 2>&1 && nix copy --from file://$work/cache $top`},
 	{script: `nix copy --no-check-sigs --from file://$work/cache $top && nix-store -q --hash $top`, said: true},
 	{script: `nix path-info -r $top && nix path-info -sSh $top`, said: true},

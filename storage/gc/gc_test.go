@@ -80,7 +80,10 @@ func TestLeftovers(t *testing.T) {
 	}
 	must(t, os.Symlink("/nowhere", store+"junk"))
 	must(t, os.Symlink("/nowhere", store+named("link").Base()))
-	must(t, os.WriteFile(store+named("x.lock").Base(), nil, 0o644)) // not a lock by its mode
+	must(t, os.WriteFile(store+named("x.lock").Base(), nil, 0o644))                      // not a lock by its mode
+	for mode, path := range map[os.FileMode]string{0o600: "kept", 0o644: "Cargo.lock"} { // locks of what is only rooted
+		must(t, os.WriteFile(store+named(path).Base()+".lock", nil, mode))
+	}
 	hold, err := pathlock.TryLock([]string{store + building})
 	must(t, err)
 	other, err := os.OpenFile(store+locked+".lock", os.O_RDWR, 0) // as another process has it
@@ -91,7 +94,8 @@ func TestLeftovers(t *testing.T) {
 	must(t, unix.Flock(int(adding.Fd()), unix.LOCK_EX))
 	must(t, w.Roots.Add("", named("leased")))
 	r := w.collect(options(DeleteDead))
-	w.want("deleted", w.names(r.Paths), strings.Join([]string{left + ".drv.chroot", left + ".lock", "left", "link", "x.lock"}, " "))
+	w.want("deleted", w.names(r.Paths), strings.Join([]string{named("kept").Base() + ".lock", left + ".drv.chroot", left + ".lock", "left", "link",
+		named("Cargo.lock").Base() + ".lock", "x.lock"}, " "))
 	entries, err := os.ReadDir(store)
 	must(t, err)
 	var have []string
