@@ -114,7 +114,9 @@ func (g *Derivation) Step(m messages.Message) []host.Effect {
 	case *messages.Realise:
 		g.expect(m, fresh)
 	case *messages.ActorFailed:
-		g.expect(m, building)
+		if g.state != building || m.Actor != g.child() {
+			return nil // it had told all there is to tell
+		}
 		out := g.discard(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
 		return append(out, host.Send{To: messages.Clock, Msg: &messages.CancelTimer{Owner: g.child()}})
 	}

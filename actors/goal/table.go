@@ -98,6 +98,8 @@ buildDone                      BuildFinished         registering         store: 
 buildDone                      BuildRejected         discarding          builds: DiscardBuild
 registering                    PathsRegistered       discarding          builds: DiscardBuild
 discarding                     BuildDiscarded        done                everything is given back, worker: GoalFinished
+buildDone                      ActorFailed           buildDone           (the child panicked after its last word)
+discarding                     ActorFailed           discarding          (the same)
 init…wantUser                  CancelGoal            done                everything is given back
 preparing,retrying             CancelGoal            same                (its end is awaited, and then discarded)
 building                       CancelGoal            building            child: KillChild

@@ -164,11 +164,23 @@ func (p *Builds) makeDirs(b *build, boxed bool) (err error) {
 // chosen at random, and cannot be listed.
 func (p *Builds) open(b *build) error {
 	if b.policy.BuildDir == p.s.Layout.BuildsDir() {
-		if err := os.Chmod(b.policy.BuildDir, 0o711); err != nil {
+		if err := makeMode(b.policy.BuildDir, 0o711); err != nil {
 			return err
 		}
 	}
 	return os.Chmod(b.dir, 0o711)
+}
+
+// makeMode changes a directory's mode where it is another.
+func makeMode(dir string, mode uint32) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	if st.Mode&0o7777 == mode {
+		return nil
+	}
+	return os.Chmod(dir, os.FileMode(mode))
 }
 
 // hostBuild is the build directory as the host sees it.

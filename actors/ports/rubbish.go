@@ -3,6 +3,7 @@ package ports
 import (
 	"os"
 	"sync"
+	"time"
 
 	"troupe/storage/localstore"
 )
@@ -19,16 +20,22 @@ type rubbish struct {
 // removed beside them, their end waits for it.
 const rubbishAtOnce = 16
 
+// rubbishPause is how long directories of a build stay at least. Its successor is
+// being prepared meanwhile, in the same directories of the disk, whose locks it
+// would have to wait for; in a moment its builder runs and we have nothing to do.
+const rubbishPause = 4 * time.Millisecond
+
 func newRubbish() rubbish { return rubbish{busy: make(chan struct{}, rubbishAtOnce)} }
 
-// later does some work, and closes done after it.
-func (r *rubbish) later(work func()) (done <-chan struct{}) {
+// later does some work after a pause, and closes done after it.
+func (r *rubbish) later(pause time.Duration, work func()) (done <-chan struct{}) {
 	end := make(chan struct{})
 	select {
 	case r.busy <- struct{}{}:
 		r.pending.Go(func() {
 			defer func() { <-r.busy }()
 			defer close(end)
+			time.Sleep(pause)
 			work()
 		})
 	default:
@@ -41,7 +48,7 @@ func (r *rubbish) later(work func()) (done <-chan struct{}) {
 // endLog closes a build's log, once no more comes.
 func (p *Builds) endLog(b *build) {
 	if b.log != nil && b.logEnded == nil {
-		b.logEnded = p.rubbish.later(func() { p.warn(b.log.Close(), "close build log") })
+		b.logEnded = p.rubbish.later(0, func() { p.warn(b.log.Close(), "close build log") })
 	}
 }
 
@@ -74,11 +81,11 @@ func (p *Builds) removeDirs(b *build, failed bool) {
 	case b.dir == "" && b.places.Store == "":
 	case b.places.Store == "":
 		p.warn(os.Chmod(b.dir, 0o700), "close build directory")
-		p.rubbish.later(func() { p.removeDir(b.dir) })
+		p.rubbish.later(rubbishPause, func() { p.removeDir(b.dir) })
 	case !failed && b.recyclable(p.s.Layout.RealStoreDir()):
-		p.rubbish.later(func() { p.recycle(b.box) })
+		p.rubbish.later(rubbishPause, func() { p.recycle(b.box) })
 	default:
-		p.rubbish.later(func() { p.removeBox(&box{dir: b.dir, store: b.places.Store}) })
+		p.rubbish.later(rubbishPause, func() { p.removeBox(&box{dir: b.dir, store: b.places.Store}) })
 	}
 }
 

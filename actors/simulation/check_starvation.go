@@ -60,9 +60,9 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 	case *messages.AcquireSlot:
 		c.queued[m.Goal] = !m.Elsewhere.Any() // else it may have to wait for something else
 	case *messages.ReleaseSlot:
-		delete(c.queued, m.Goal)
+		c.leaves(w, m.Goal)
 	case *messages.ForgetGoal:
-		delete(c.queued, m.Goal)
+		c.leaves(w, m.Goal)
 	}
 	for _, e := range s.Effects {
 		if grant, ok := sent[*messages.SlotFree](e); ok {
@@ -72,6 +72,7 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 			}
 			delete(c.queued, to)
 			if _, replied := s.Message.(*messages.HookReplied); replied || !grant.Place.Here() {
+				delete(c.passed, clientShare{w.view.ranked[to].Client, false})
 				continue // who asks a hook has a slot of ours meanwhile, and stood in no queue
 			}
 			if err := c.granted(w, to); err != nil {
@@ -80,6 +81,24 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 		}
 	}
 	return nil
+}
+
+// leaves takes a goal from the queue. A client that has none left there does not wait
+// any more, and begins anew when it comes again.
+func (c *starvationChecker) leaves(w *World, goal messages.Address) {
+	delete(c.queued, goal)
+	if len(c.passed) == 0 {
+		return
+	}
+	waits := map[clientShare]bool{}
+	for at := range c.queued {
+		waits[clientShare{w.view.ranked[at].Client, at.IsFetch()}] = true
+	}
+	for share := range c.passed {
+		if !waits[share] {
+			delete(c.passed, share)
+		}
+	}
 }
 
 func (c *starvationChecker) granted(w *World, to messages.Address) error {

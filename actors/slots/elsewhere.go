@@ -13,9 +13,14 @@ import (
 // hook it is asked first.
 
 // places tells goals apart that cannot go to the same places. "" are those of which
-// nothing is to be built elsewhere.
+// nothing is to be built elsewhere; where they may have no slot as others do, they
+// wait until no other is held, which is not to hold up those who need not.
 func (s *Slots) places(e *entry) string {
-	if !e.elsewhere.Any() {
+	switch {
+	case e.elsewhere.Any():
+	case e.kind == messages.BuildJob && e.rank.Jobs == messages.NoLocalBuilds:
+		return "here"
+	default:
 		return ""
 	}
 	w := e.elsewhere

@@ -110,7 +110,7 @@ func (c *Collector) list(ctx context.Context, o Options) (Result, error) {
 	l.markPaths(c.Roots.Kept())
 	o.say("determining live/dead paths...")
 	var result Result
-	for at, n := range l.nodes {
+	for at, n := range l.graph.Nodes {
 		if l.live[at] == (o.Action == ReturnLive) {
 			result.Paths = append(result.Paths, c.Layout.Dir.Join(n.Path))
 		}
@@ -132,15 +132,15 @@ func (c *Collector) look(ctx context.Context, o Options) (*liveness, error) {
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := c.DB.Graph()
+	graph, err := c.DB.Graph()
 	if err != nil {
 		return nil, err
 	}
-	l := newLiveness(nodes, o.KeepDerivations, o.KeepOutputs)
+	l := newLiveness(graph, o.KeepDerivations, o.KeepOutputs)
 	for _, r := range roots {
 		l.markRoot(r)
 	}
-	for at, n := range nodes {
+	for at, n := range graph.Nodes {
 		if n.Provisional {
 			l.mark(int32(at))
 		}

@@ -209,7 +209,7 @@ func FuzzLiveness(f *testing.F) {
 			return
 		}
 		derivations, outputs := data[0]&1 != 0, data[0]&2 != 0
-		l := newLiveness(nodes, derivations, outputs)
+		l := newLiveness(validity.NewGraph(nodes), derivations, outputs)
 		for at := range marked {
 			l.mark(at)
 		}
@@ -278,7 +278,7 @@ func TestLongChain(t *testing.T) {
 			nodes[n].References = []int32{int32(n - 1)}
 		}
 	}
-	l := newLiveness(nodes, true, true)
+	l := newLiveness(validity.NewGraph(nodes), true, true)
 	l.mark(length / 2)
 	if dead := l.dead(); len(dead) != length/2-1 || dead[0][0] != length-1 {
 		t.Errorf("%d groups", len(dead))

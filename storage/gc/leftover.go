@@ -27,7 +27,7 @@ func (c *Collector) eachLeftover(l *liveness, f func(name string) error) error {
 			continue
 		}
 		if p, err := storepath.ParseBase(name); err == nil {
-			if _, valid := l.places[p]; valid || l.spares(p) {
+			if _, valid := l.graph.Find(p); valid || l.spares(p) {
 				continue
 			}
 		}

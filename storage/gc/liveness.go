@@ -8,8 +8,7 @@ import (
 // liveness marks the paths of a graph that are needed. A mark is never taken
 // back.
 type liveness struct {
-	nodes           []validity.Node
-	places          map[storepath.Path]int32
+	graph           *validity.Graph
 	keepDerivations bool
 	keepOutputs     bool
 
@@ -18,13 +17,9 @@ type liveness struct {
 	stack  []int32
 }
 
-func newLiveness(nodes []validity.Node, keepDerivations, keepOutputs bool) *liveness {
-	l := &liveness{nodes: nodes, keepDerivations: keepDerivations, keepOutputs: keepOutputs,
-		places: make(map[storepath.Path]int32, len(nodes)), live: make([]bool, len(nodes)), leased: map[string]struct{}{}}
-	for at, n := range nodes {
-		l.places[n.Path] = int32(at)
-	}
-	return l
+func newLiveness(g *validity.Graph, keepDerivations, keepOutputs bool) *liveness {
+	return &liveness{graph: g, keepDerivations: keepDerivations, keepOutputs: keepOutputs,
+		live: make([]bool, len(g.Nodes)), leased: map[string]struct{}{}}
 }
 
 // markRoot marks what is needed for a root. What a process has need not be valid
@@ -47,7 +42,7 @@ func (l *liveness) markPaths(paths []storepath.Path) {
 }
 
 func (l *liveness) markPath(p storepath.Path) {
-	if at, known := l.places[p]; known {
+	if at, known := l.graph.Find(p); known {
 		l.mark(at)
 	}
 }
@@ -58,7 +53,7 @@ func (l *liveness) markPath(p storepath.Path) {
 func (l *liveness) mark(at int32) {
 	l.push(at)
 	for len(l.stack) > 0 {
-		n := &l.nodes[l.stack[len(l.stack)-1]]
+		n := &l.graph.Nodes[l.stack[len(l.stack)-1]]
 		l.stack = l.stack[:len(l.stack)-1]
 		for _, r := range n.References {
 			l.push(r)
@@ -91,8 +86,8 @@ func (l *liveness) spares(p storepath.Path) bool {
 // dead are the paths that are not live, in groups, referrers before what they
 // refer to. Paths that refer to each other are one group.
 func (l *liveness) dead() [][]int32 {
-	t := &tarjan{l: l, seen: make([]int32, len(l.nodes)), low: make([]int32, len(l.nodes))}
-	for at := range l.nodes {
+	t := &tarjan{l: l, seen: make([]int32, len(l.graph.Nodes)), low: make([]int32, len(l.graph.Nodes))}
+	for at := range l.graph.Nodes {
 		if !l.live[at] && t.seen[at] == 0 {
 			t.walk(int32(at))
 		}
@@ -133,7 +128,7 @@ func (t *tarjan) walk(from int32) {
 	path := []visit{t.enter(from)}
 	for len(path) > 0 {
 		top := &path[len(path)-1]
-		if refs := t.l.nodes[top.at].References; top.next < len(refs) {
+		if refs := t.l.graph.Nodes[top.at].References; top.next < len(refs) {
 			r := refs[top.next]
 			top.next++
 			switch {

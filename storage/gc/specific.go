@@ -17,18 +17,18 @@ func (s *sweep) specific(ctx context.Context) error {
 	named = slices.Compact(named)
 	among := map[int32]bool{}
 	for _, p := range named {
-		if at, valid := s.l.places[p]; valid {
+		if at, valid := s.l.graph.Find(p); valid {
 			among[at] = true
 		}
 	}
 	needed := s.l.needed(among)
 	for _, p := range named {
-		at, valid := s.l.places[p]
+		at, valid := s.l.graph.Find(p)
 		if valid && (s.l.live[at] || needed[at]) || !valid && s.l.spares(p) {
 			return &AliveError{s.c.Layout.Dir.Join(p)}
 		}
 	}
-	for at := range s.l.nodes {
+	for at := range s.l.graph.Nodes {
 		if !among[int32(at)] {
 			s.l.live[at] = true // as far as this collection goes
 		}
@@ -74,7 +74,7 @@ func (l *liveness) needed(among map[int32]bool) map[int32]bool {
 			needed[at] = true
 		}
 	}
-	for at, n := range l.nodes {
+	for at, n := range l.graph.Nodes {
 		by := int32(at)
 		for _, r := range n.References {
 			need(by, r)

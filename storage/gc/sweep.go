@@ -170,7 +170,7 @@ func (s *sweep) take(groups [][]int32, size int) (batch []int32, rest [][]int32)
 		}
 		batch = append(batch, g...)
 		for _, at := range g {
-			expected += onDisk(s.l.nodes[at].NarSize)
+			expected += onDisk(s.l.graph.Nodes[at].NarSize)
 		}
 	}
 	return batch, nil
@@ -209,7 +209,7 @@ func (s *sweep) unregister(batch []int32) ([]storepath.Path, error) {
 		var dead []storepath.Path
 		for _, at := range batch {
 			if !s.l.live[at] {
-				dead = append(dead, s.l.nodes[at].Path)
+				dead = append(dead, s.l.graph.Nodes[at].Path)
 			}
 		}
 		if len(dead) == 0 {
@@ -221,7 +221,11 @@ func (s *sweep) unregister(batch []int32) ([]storepath.Path, error) {
 		if !errors.As(err, &used) {
 			return dead, err
 		}
-		s.l.mark(s.l.places[used.Path])
+		at, known := s.l.graph.Find(used.Path)
+		if !known {
+			return nil, err
+		}
+		s.l.mark(at)
 	}
 }
 

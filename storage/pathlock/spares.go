@@ -130,9 +130,6 @@ func (s *Spares) Close() error {
 
 // Drop deletes the spares, so that their directory can be empty.
 func (s *Spares) Drop() error {
-	if s == nil {
-		return nil
-	}
 	s.mu.Lock()
 	free := s.free
 	s.free = nil

@@ -20,6 +20,16 @@ const (
 	separatorSign = '-'
 )
 
+// Which bytes there may be; millions are looked at.
+var inHash, inName = setOf(nixhash.Alphabet), setOf(nameAlphabet)
+
+func setOf(bytes string) (set [256]bool) {
+	for i := range len(bytes) {
+		set[bytes[i]] = true
+	}
+	return set
+}
+
 // Path names a store object without its store directory. It is comparable; the
 // zero value is none.
 type Path struct{ base string }
@@ -30,7 +40,7 @@ func ParseBase(s string) (Path, error) {
 		return Path{}, fmt.Errorf("path '%s' is not a valid store path: it is too short for a hash and a name", s)
 	}
 	for i := range hashLen {
-		if strings.IndexByte(nixhash.Alphabet, s[i]) < 0 {
+		if !inHash[s[i]] {
 			return Path{}, fmt.Errorf("path '%s' is not a valid store path: it contains illegal base-32 character '%c'", s, s[i])
 		}
 	}
@@ -54,7 +64,7 @@ func CheckName(name string) error {
 		return fmt.Errorf("name '%s' is not valid: first dash-separated component must not be '..'", name)
 	}
 	for i := range len(name) {
-		if strings.IndexByte(nameAlphabet, name[i]) < 0 {
+		if !inName[name[i]] {
 			return fmt.Errorf("name '%s' contains illegal character %q", name, name[i])
 		}
 	}

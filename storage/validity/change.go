@@ -78,6 +78,7 @@ func (db *DB) changeLocked(p storepath.Path, f func(Info) Info) error {
 	if err := putChange(b, old, f(old)); err != nil {
 		return err
 	}
+	defer db.known.forget(p)
 	return db.write(b)
 }
 

@@ -35,6 +35,7 @@ type DB struct {
 	pebble  *pebble.DB
 	holder  *pathlock.File // nil with Options.FS
 	overlay overlay
+	known   known
 	asked   operations
 
 	writing sync.Mutex // see the package's documentation

@@ -21,8 +21,8 @@ type Node struct {
 
 // Graph returns all valid paths of one moment, in the order of their names
 // within the durable and within the provisional ones.
-func (db *DB) Graph() ([]Node, error) {
-	g := &grapher{places: map[string]int32{}}
+func (db *DB) Graph() (*Graph, error) {
+	g := &grapher{}
 	db.overlay.mu.RLock()
 	records, err := db.iterate([]byte{keyInfo})
 	var outputs, traces *pebble.Iterator
@@ -45,7 +45,7 @@ func (db *DB) Graph() ([]Node, error) {
 			err = errors.Join(err, iter.Close())
 		}
 	}
-	return g.nodes, err
+	return &g.Graph, err
 }
 
 // output is one that a derivation was told to have.
@@ -69,8 +69,9 @@ func (db *DB) pendingGraph() (infos []Info, told []output) {
 // grapher reads names first, so that each reference costs one look-up and no
 // string.
 type grapher struct {
-	nodes  []Node
-	places map[string]int32 // by base name
+	Graph
+	texts   texts
+	numbers numbers
 }
 
 func (g *grapher) read(records, outputs *pebble.Iterator, pending []Info, told []output) error {
@@ -78,12 +79,13 @@ func (g *grapher) read(records, outputs *pebble.Iterator, pending []Info, told [
 		return err
 	}
 	for n, ok := 0, records.First(); ok; n, ok = n+1, records.Next() {
-		if err := g.record(&g.nodes[n], records.Value()); err != nil {
+		if err := g.record(&g.Nodes[n], records.Value()); err != nil {
 			return corrupt(records.Key(), err)
 		}
 	}
 	for _, i := range pending {
-		g.pending(&g.nodes[g.places[i.Path.Base()]], i)
+		at, _ := g.Find(i.Path)
+		g.pending(&g.Nodes[at], i)
 	}
 	for _, o := range told {
 		g.output([]byte(o.drv.Base()), []byte(o.path.Base()))
@@ -99,38 +101,35 @@ func (g *grapher) read(records, outputs *pebble.Iterator, pending []Info, told [
 // records.
 func (g *grapher) names(records *pebble.Iterator, pending []Info) error {
 	for ok := records.First(); ok; ok = records.Next() {
-		p, err := storepath.ParseBase(string(records.Key()[1:]))
+		p, err := storepath.ParseBase(g.texts.of(records.Key()[1:]))
 		if err != nil {
 			return corrupt(records.Key(), err)
 		}
-		g.add(p)
+		g.add(Node{Path: p, Deriver: -1})
 	}
 	for _, i := range pending {
-		if _, committed := g.places[i.Path.Base()]; !committed {
-			g.add(i.Path)
+		if _, committed := g.Find(i.Path); !committed {
+			g.add(Node{Path: i.Path, Deriver: -1})
 		}
 	}
 	return records.Error()
-}
-
-func (g *grapher) add(p storepath.Path) {
-	g.places[p.Base()] = int32(len(g.nodes))
-	g.nodes = append(g.nodes, Node{Path: p, Deriver: -1})
 }
 
 // record reads as much of a record as the graph has of it.
 func (g *grapher) record(n *Node, record []byte) error {
 	d := decoder{rest: record}
 	d.version(infoVersion)
-	for range d.count() {
-		if at, valid := g.places[string(d.bytes())]; valid {
+	count := d.count()
+	n.References = g.numbers.take(int(count))
+	for range count {
+		if at, valid := find(&g.Graph, d.bytes()); valid {
 			n.References = append(n.References, at)
 		}
 	}
 	d.bytes() // the algorithm
 	d.bytes() // the digest
 	n.NarSize = d.uvarint()
-	if at, valid := g.places[string(d.bytes())]; valid {
+	if at, valid := find(&g.Graph, d.bytes()); valid {
 		n.Deriver = at
 	}
 	return d.err
@@ -139,20 +138,20 @@ func (g *grapher) record(n *Node, record []byte) error {
 func (g *grapher) pending(n *Node, i Info) {
 	*n = Node{Path: i.Path, Deriver: -1, NarSize: i.NarSize, Provisional: true}
 	for _, r := range i.References {
-		if at, valid := g.places[r.Base()]; valid {
+		if at, valid := g.Find(r); valid {
 			n.References = append(n.References, at)
 		}
 	}
-	if at, valid := g.places[i.Deriver.Base()]; valid {
+	if at, valid := g.Find(i.Deriver); valid {
 		n.Deriver = at
 	}
 }
 
 // output notes one of a derivation's, where both are valid.
 func (g *grapher) output(drv, path []byte) {
-	from, valid := g.places[string(drv)]
-	to, there := g.places[string(path)]
+	from, valid := find(&g.Graph, drv)
+	to, there := find(&g.Graph, path)
 	if valid && there {
-		g.nodes[from].Outputs = append(g.nodes[from].Outputs, to)
+		g.Nodes[from].Outputs = append(g.Nodes[from].Outputs, to)
 	}
 }

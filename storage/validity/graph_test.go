@@ -48,7 +48,7 @@ func TestGraph(t *testing.T) {
 	commit(t, db, "self", "a", "b")
 	must(t, db.RegisterProvisional(reg(info("c.drv"))))
 	must(t, db.RegisterProvisional(build("c.drv", made("c", "c.drv", "a", "libc"))))
-	nodes, err := db.Graph()
+	graph, err := db.Graph()
 	must(t, err)
 	const want = `a ->libc by a.drv 120
 a.drv makes a 120
@@ -57,7 +57,7 @@ c (provisional) ->libc ->a by c.drv 120
 c.drv (provisional) makes c 120
 libc 120
 self ->libc ->self 120`
-	if got := graphText(nodes); got != want {
+	if got := graphText(graph.Nodes); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -158,9 +158,9 @@ func TestRealisationsAreOutputs(t *testing.T) {
 		if names(drvs) != "a.drv" {
 			t.Errorf("derivers are %v", names(drvs))
 		}
-		nodes, err := db.Graph()
+		graph, err := db.Graph()
 		must(t, err)
-		if got := graphText(nodes); !strings.Contains(got, "makes x") {
+		if got := graphText(graph.Nodes); !strings.Contains(got, "makes x") {
 			t.Errorf("the graph is\n%s", got)
 		}
 		all, err := db.Realisations(named("x"))

@@ -48,7 +48,9 @@ func (db *DB) unregister(b *pebble.Batch, paths []storepath.Path) (waits bool, e
 		return false, err
 	}
 	if !b.Empty() {
-		if err := db.applyNoWait(b); err != nil {
+		err := db.applyNoWait(b)
+		db.known.forget(paths...)
+		if err != nil {
 			return false, err
 		}
 	}

@@ -155,12 +155,12 @@ func (p *Caches) lookUp(t *task, m *messages.LookUpPath) messages.Message {
 	}
 	more := m.Cache+1 < len(list)
 	sub := list[m.Cache]
-	found, warning, err := sub.find(t.ctx, m.Path, m.CA)
+	found, passed, err := sub.find(t.ctx, m.Path, m.CA)
 	switch {
 	case err != nil:
 		return &messages.LookUpFailed{More: more, Reason: err.Error()}
 	case found == nil:
-		return &messages.PathNotFound{More: more, Warning: warning}
+		return &messages.PathNotFound{More: more, Warning: sub.complaint(passed)}
 	}
 	if err := p.admits(found, policy); err != nil {
 		return &messages.PathNotFound{More: more, Warning: fmt.Sprintf(

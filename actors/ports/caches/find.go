@@ -39,38 +39,38 @@ func (f *Found) Others() []storepath.Path {
 	return slices.DeleteFunc(slices.Clone(f.Info.References), func(p storepath.Path) bool { return p == f.Info.Path })
 }
 
-// find asks for a path. A warning says why a cache that may have it is passed
-// over, where that has not been said yet.
-func (s *Substituter) find(ctx context.Context, p storepath.Path, ca string) (f *Found, warning string, err error) {
+// find asks for a path. passed is why a cache that may have it is done without: for
+// [Substituter.complaint], where somebody is there to hear it.
+func (s *Substituter) find(ctx context.Context, p storepath.Path, ca string) (f *Found, passed, err error) {
 	d, err := s.introduce(ctx)
 	if err != nil {
-		return nil, s.complaint(err), nil
+		return nil, err, nil
 	}
 	name := p
 	if d.StoreDir != s.dir {
 		if ca == "" {
-			return nil, "", nil
+			return nil, nil, nil
 		}
 		if name, err = renamed(d.StoreDir, p, ca); err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 	}
 	nar, has, err := s.Info(ctx, name)
 	var e *binarycache.Error
 	switch {
 	case errors.As(err, &e) && e.Class == binarycache.Disabled:
-		return nil, s.complaint(err), nil
+		return nil, err, nil
 	case err != nil || !has:
-		return nil, "", err
+		return nil, nil, err
 	case name != p && (nar.CA != ca || len(nar.References) > 0):
-		return nil, "", nil
+		return nil, nil, nil
 	}
 	info := validity.Info{Path: p, NarHash: nar.NarHash, NarSize: nar.NarSize, References: nar.References, Deriver: nar.Deriver,
 		Signatures: nar.Signatures, CA: nar.CA}
 	if name != p { // they are over the other name
 		info.Signatures, info.Deriver = nil, storepath.Path{}
 	}
-	return &Found{Info: info, Download: nar.FileSize, nar: nar, sub: s}, "", nil
+	return &Found{Info: info, Download: nar.FileSize, nar: nar, sub: s}, nil, nil
 }
 
 // renamed is the name that a path with a content address has in another store.

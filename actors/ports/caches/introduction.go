@@ -102,11 +102,12 @@ func (s *Substituter) ask(q *question) {
 	})
 }
 
-// complaint is what to tell of a cache that is done without; once.
+// complaint is what to tell of a cache that is done without, if it is; once. Who calls it
+// tells.
 func (s *Substituter) complaint(err error) string {
 	s.intro.mu.Lock()
 	defer s.intro.mu.Unlock()
-	if s.intro.told || errors.Is(err, context.Canceled) {
+	if err == nil || s.intro.told || errors.Is(err, context.Canceled) {
 		return ""
 	}
 	s.intro.told = true

@@ -5,12 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +32,7 @@ func (p *Caches) runProgram(ctx context.Context, goal messages.Address, f *Found
 	if _, err := localstore.Remove(path); err != nil { // a leftover that is not valid
 		return err
 	}
-	err := p.watch(ctx, goal, l, exec.Command(s.file, "--substitute", path))
+	err := p.watch(ctx, goal, l, s.file, "--substitute", path)
 	if err == nil {
 		err = p.takeFromProgram(ctx, f, path)
 	}
@@ -64,44 +63,56 @@ func (p *Caches) takeFromProgram(ctx context.Context, f *Found, path string) (er
 	return p.adder(f.policy).Take(ctx, place, validity.Info{Path: f.Info.Path, References: f.Info.References, Deriver: f.Info.Deriver})
 }
 
-// watch runs a program to its end, in a session of its own and without input. It is
-// killed, with what it has started, when ctx ends and when a limit is passed. Its
-// lines are told to observers.
-func (p *Caches) watch(ctx context.Context, goal messages.Address, l messages.Limits, cmd *exec.Cmd) error {
+// lingers is how long what a program has left behind may keep its output open.
+const lingers = time.Second
+
+// watch runs a program to its end, as a builder is run. It is killed, with what it has
+// started, when ctx ends and when a limit is passed. Its lines are told to observers.
+func (p *Caches) watch(ctx context.Context, goal messages.Address, l messages.Limits, file string, args ...string) error {
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
-	r, w, err := os.Pipe()
+	proc, err := p.s.StartTool(file, args...)
 	if err != nil {
 		return err
 	}
-	cmd.Stdout, cmd.Stderr = w, w
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Start()
-	w.Close()
-	if err != nil {
-		return errors.Join(err, r.Close())
-	}
 	defer context.AfterFunc(ctx, func() {
-		unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-		r.Close() // who holds it open still is not waited for
+		if err := proc.Kill(); err != nil {
+			p.s.Log.Warn().Err(err).Msg("kill substituter")
+		}
+		proc.Output.Close() // who holds it open still is not waited for
 	})()
 	defer limited(l.Total, kill, "timed out after %v").Stop()
-	silence := limited(l.Silence, kill, "timed out after %v of silence")
-	last := p.hear(goal, r, func() {
+	silence, said := limited(l.Silence, kill, "timed out after %v of silence"), int64(0)
+	defer silence.Stop()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		proc.Wait()
+		unix.Kill(-proc.PID, unix.SIGKILL) // what it left of its group; mostly nothing
+		proc.Output.SetReadDeadline(time.Now().Add(lingers))
+	}()
+	last := p.hear(goal, proc.Output, func(n int) {
+		if said += int64(n); l.LogBytes > 0 && said > l.LogBytes {
+			kill(fmt.Errorf("it wrote more than the limit of %d bytes", l.LogBytes))
+		}
 		if l.Silence > 0 {
 			silence.Reset(l.Silence)
 		}
 	})
-	silence.Stop()
-	err = cmd.Wait()
-	r.Close() // if that is not done
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+	<-over
+	proc.Output.Close() // if that is not done
+	exit := proc.Wait()
+	switch {
+	case context.Cause(ctx) != nil:
+		return context.Cause(ctx)
+	case exit.Signal != 0:
+		return fmt.Errorf("it was ended by signal %d", exit.Signal)
+	case exit.Code != 0 && last != "":
+		return fmt.Errorf("exit status %d: %s", exit.Code, last)
+	case exit.Code != 0:
+		return fmt.Errorf("exit status %d", exit.Code)
 	}
-	if err != nil && last != "" {
-		return fmt.Errorf("%w: %s", err, last)
-	}
-	return err
+	return nil
 }
 
 // limited kills after a while; 0 is never.
@@ -115,7 +126,7 @@ func limited(after time.Duration, kill context.CancelCauseFunc, why string) *tim
 }
 
 // hear passes lines on until nobody can write any more, and returns the last.
-func (p *Caches) hear(goal messages.Address, r *os.File, heard func()) (last string) {
+func (p *Caches) hear(goal messages.Address, r io.Reader, heard func(bytes int)) (last string) {
 	in := bufio.NewReaderSize(r, maxAnswer)
 	for {
 		line, _, err := in.ReadLine() // what is longer comes in pieces
@@ -126,6 +137,6 @@ func (p *Caches) hear(goal messages.Address, r *os.File, heard func()) (last str
 		if err != nil {
 			return last
 		}
-		heard()
+		heard(len(line) + 1)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,10 +40,12 @@ type programSource struct {
 	layout localstore.Layout
 	config storeurl.Common
 
-	mu      sync.Mutex // held while it is asked
-	asking  *exec.Cmd  // nil where none runs
+	mu      sync.Mutex    // held while it is asked
+	asking  *exec.Cmd     // nil where none runs
+	ended   chan struct{} // closed when it has
 	ask     io.WriteCloser
-	answers *bufio.Reader
+	answers *bufio.Reader // of from
+	from    *os.File
 }
 
 const programScheme = "program://"
@@ -120,22 +123,44 @@ func (s *programSource) Info(ctx context.Context, p storepath.Path) (info narinf
 	return info, found, err
 }
 
-func (s *programSource) start() (err error) {
-	cmd := exec.Command(s.file, "--query")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Stderr = os.Stderr
-	if s.ask, err = cmd.StdinPipe(); err != nil {
-		return err
-	}
-	out, err := cmd.StdoutPipe()
+func (s *programSource) start() error {
+	in, ask, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
-		return err
+	from, out, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, in.Close(), ask.Close())
 	}
-	s.asking, s.answers = cmd, bufio.NewReaderSize(out, maxAnswer)
+	cmd := exec.Command(s.file, "--query")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = "/", in, out, os.Stderr
+	ended, err := startTied(cmd)
+	in.Close()
+	out.Close()
+	if err != nil {
+		return errors.Join(err, ask.Close(), from.Close())
+	}
+	s.asking, s.ended, s.ask, s.from, s.answers = cmd, ended, ask, from, bufio.NewReaderSize(from, maxAnswer)
 	return nil
+}
+
+// startTied starts a program that ends when we do. What the kernel looks at for that is
+// the thread that started it, which therefore stays.
+func startTied(cmd *exec.Cmd) (ended chan struct{}, err error) {
+	ended = make(chan struct{})
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait() // how it ended does not matter
+			close(ended)
+		}
+	}()
+	return ended, <-started
 }
 
 // end ends the program that is asked, if one runs. The caller holds mu.
@@ -145,7 +170,8 @@ func (s *programSource) end() {
 	}
 	s.ask.Close()
 	unix.Kill(-s.asking.Process.Pid, unix.SIGKILL)
-	s.asking.Wait() // it was killed
+	<-s.ended
+	s.from.Close()
 	s.asking = nil
 }
 

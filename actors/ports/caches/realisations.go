@@ -30,6 +30,11 @@ func (p *Caches) lookUpRealisations(t *task, m *messages.LookUpRealisations) mes
 	answer := &messages.RealisationsFound{}
 	for i, r := range found {
 		answer.Warnings = append(answer.Warnings, r.Warnings...)
+		for _, p := range r.passed {
+			if w := p.sub.complaint(p.err); w != "" {
+				answer.Warnings = append(answer.Warnings, w)
+			}
+		}
 		if r.Path.IsZero() {
 			answer.Failed = cmp.Or(answer.Failed, r.Failed)
 			continue
@@ -45,6 +50,7 @@ type Realised struct {
 	Path       storepath.Path // zero where none says so
 	Signatures []string
 	Warnings   []string // for people
+	passed     []passed // who was not asked
 	Failed     string   // why the first could not be asked that could not
 }
 
@@ -57,7 +63,8 @@ func (s *Substituters) Realised(ctx context.Context, settings string, id realisa
 		return answer, err
 	}
 	for _, sub := range list {
-		r, has, warning, err := sub.realisation(ctx, id)
+		r, has, without, err := sub.realisation(ctx, id)
+		warning := ""
 		if has && !sub.Config.Trusted && !vouched(policy.Caches.Trust, r) {
 			has, warning = false, fmt.Sprintf("ignoring realisation '%v' from '%s', as it's not signed by any of the keys in 'trusted-public-keys'", id, sub)
 		}
@@ -66,6 +73,8 @@ func (s *Substituters) Realised(ctx context.Context, settings string, id realisa
 			answer.Failed = cmp.Or(answer.Failed, err.Error())
 		case warning != "":
 			answer.Warnings = append(answer.Warnings, warning)
+		case without != nil:
+			answer.passed = append(answer.passed, passed{sub, without})
 		}
 		if !has {
 			continue
@@ -85,19 +94,25 @@ func vouched(t addition.Trust, r realisation.Realisation) bool {
 	return t.Everything || err == nil && t.Keys.Signed(text, r.Signatures) > 0
 }
 
-// realisation asks one substituter. A warning is as in find.
-func (s *Substituter) realisation(ctx context.Context, id realisation.ID) (r realisation.Realisation, has bool, warning string, err error) {
+// passed is a substituter that is done without, and why.
+type passed struct {
+	sub *Substituter
+	err error
+}
+
+// realisation asks one substituter. passed is as in find.
+func (s *Substituter) realisation(ctx context.Context, id realisation.ID) (r realisation.Realisation, has bool, passed, err error) {
 	d, err := s.introduce(ctx)
 	if err != nil {
-		return r, false, s.complaint(err), nil
+		return r, false, err, nil
 	}
 	if d.StoreDir != s.dir { // paths have other names there
-		return r, false, "", nil
+		return r, false, nil, nil
 	}
 	r, has, err = s.Realisation(ctx, id)
 	var e *binarycache.Error
 	if errors.As(err, &e) && e.Class == binarycache.Disabled {
-		return r, false, s.complaint(err), nil
+		return r, false, err, nil
 	}
-	return r, has, "", err
+	return r, has, nil, err
 }

@@ -25,7 +25,8 @@ func growth() (list []Row) {
 	add("G2", "chain", graph.Chain, 200, 1000, 5000, 10_000)
 	add("G3", "layers of 50, 5 inputs", func(n int) graph.Shape { return graph.Layered(max(1, n/50), 50, 5) }, 200, 1000, 5000, 10_000)
 	add("G4", "as real software", graph.Corpus, 200, 1000, 5000, 10_000)
-	return append(list, Row{Name: "G5", Work: "64 clients with a chain of 20 each, a step", New: newCrowd})
+	list = append(list, Row{Name: "G5", Work: "64 clients with a chain of 20 each, a step", New: newCrowd})
+	return append(list, largeStore()...)
 }
 
 // OfGraph is a row that builds a graph of somebody's with trivial builders.

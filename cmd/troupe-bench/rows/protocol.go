@@ -15,13 +15,14 @@ import (
 	"troupe/cmd/troupe-bench/side"
 	"troupe/cmd/troupe/remote"
 	"troupe/messages/workerproto"
+	"troupe/storage/storepath"
 )
 
 // questions are requests over connections that each send one at a time.
 type questions struct {
 	*Env
 	connections int
-	items       []graph.Item
+	paths       []storepath.Path
 }
 
 func newQuestions(connections int) func(*Env) Task {
@@ -34,11 +35,15 @@ func (t *questions) Prepare(ctx context.Context, s *side.Side, round int) error 
 		return nil
 	}
 	m, err := t.maker(ctx, s, "")
-	if err == nil {
-		t.items, err = m.Make(graph.Chain(100))
+	if err != nil {
+		return err
+	}
+	items, err := m.Make(graph.Chain(100))
+	for _, i := range items {
+		t.paths = append(t.paths, i.Path)
 	}
 	if err == nil {
-		err = s.AddDerivations(ctx, t.items)
+		err = s.AddDerivations(ctx, items)
 	}
 	return err
 }
@@ -63,7 +68,7 @@ func (t *questions) Measure(ctx context.Context, s *side.Side, sample *report.Sa
 
 func (t *questions) ask(ctx context.Context, c *remote.Client, n int) error {
 	for i := range n {
-		p := t.items[i%len(t.items)].Path
+		p := t.paths[i*7919%len(t.paths)]
 		reply, err := remotestore.Tell[*workerproto.Bool](ctx, c.Conn, &workerproto.IsValidPath{Path: p})
 		if err != nil {
 			return err

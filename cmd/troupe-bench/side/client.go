@@ -142,6 +142,15 @@ func (s *Side) Valid(ctx context.Context) (all []storepath.Path, err error) {
 	return all, err
 }
 
+// ValidAmong are those of some paths that are valid, sorted.
+func (s *Side) ValidAmong(ctx context.Context, paths []storepath.Path) (valid []storepath.Path, err error) {
+	err = s.with(ctx, func(c *remote.Client) error {
+		valid, err = c.Valid(ctx, paths, false)
+		return err
+	})
+	return valid, err
+}
+
 // Version is what the daemon says that it is.
 func (s *Side) Version(ctx context.Context) (version string, err error) {
 	err = s.with(ctx, func(c *remote.Client) error {

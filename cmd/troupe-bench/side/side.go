@@ -129,6 +129,10 @@ func (s *Side) Start(ctx context.Context, work string, before ...string) (err er
 	return s.await(ctx)
 }
 
+// StateDir is the state directory of a daemon that was set up here, as this process
+// sees it.
+func (s *Side) StateDir() string { return filepath.Join(s.files, "nix/var/nix") }
+
 func daemonEnv(work string) []string {
 	nix := work + "/nix"
 	return []string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "HOME=" + nix + "/home", "TMPDIR=" + nix + "/tmp",
