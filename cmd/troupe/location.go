@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"troupe/cmd/troupe/config"
 	"troupe/storage/localstore"
 	"troupe/storage/storepath"
@@ -20,9 +22,10 @@ type location = localstore.Layout
 //
 //  1. --store DIR: below DIR, read as /nix/store (or as NIX_STORE_DIR).
 //  2. NIX_STORE_DIR, NIX_STATE_DIR or NIX_LOG_DIR: there.
-//  3. /nix: for root where it exists, for others where a daemon serves it.
+//  3. /nix: for root where it exists, for others where a daemon serves it, or
+//     where it is theirs and not in the care of Nix.
 //  4. A directory of the user's: XDG_DATA_HOME/troupe, read as /nix/store.
-func locate(storeFlag string, env func(string) (string, bool), euid int, listens func(socket string) bool) (location, error) {
+func locate(storeFlag string, env func(string) (string, bool), euid int, listens func(socket string) bool, theirs func(location) bool) (location, error) {
 	dir, err := storepath.ParseDir(setOr(env, "NIX_STORE_DIR", "/nix/store"))
 	if err != nil {
 		return location{}, fmt.Errorf("NIX_STORE_DIR: %w", err)
@@ -36,7 +39,7 @@ func locate(storeFlag string, env func(string) (string, bool), euid int, listens
 	logs := setOr(env, "NIX_LOG_DIR", "/nix/var/log/nix")
 	root := storeFlag
 	l := location{Dir: dir, Root: root, StateDir: root + state, LogDir: root + logs}
-	if root != "" || named || euid == 0 && exists("/nix") || listens(daemonSocket(l, env)) {
+	if root != "" || named || euid == 0 && exists("/nix") || listens(daemonSocket(l, env)) || theirs(l) {
 		return l, nil
 	}
 	if root, err = userDir(env); err != nil {
@@ -96,6 +99,12 @@ func userDir(env func(string) (string, bool)) (string, error) {
 		return "", hinted(fmt.Errorf("choose store: %w", err), "name a directory for it: troupe --store DIR …")
 	}
 	return filepath.Join(home, ".local/share/troupe"), nil
+}
+
+// theirs reports whether a store is the user's own, as Nix sees it: its state can be
+// written.
+func theirs(l location) bool {
+	return unix.Access(l.StateDir, unix.R_OK|unix.W_OK) == nil && (exists(databaseDir(l)) || !exists(filepath.Join(l.StateDir, "db", "db.sqlite")))
 }
 
 func exists(path string) bool {

@@ -115,7 +115,7 @@ func dispatch(ctx context.Context, args []string) error {
 		s.warn(w)
 	}
 	s.settings = loaded.Settings
-	if s.location, err = locate(root, os.LookupEnv, os.Geteuid(), answers); err != nil {
+	if s.location, err = locate(root, os.LookupEnv, os.Geteuid(), answers, theirs); err != nil {
 		return err
 	}
 	return chosen.Run(s)
