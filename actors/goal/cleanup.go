@@ -31,6 +31,7 @@ func (c *CleanUp) Step(m messages.Message) []host.Effect {
 				return []host.Effect{host.Send{To: messages.Caches, Msg: &messages.KillFetch{Goal: m.Goal, From: c.self}}}
 			}
 			return append(c.cancelTimers(),
+				host.Send{To: messages.Caches, Msg: &messages.KillFetch{Goal: m.Goal}}, // it may have been looking for realisations
 				host.Send{To: messages.Builds, Msg: &messages.DiscardBuild{Build: m.Goal, From: c.self, Status: m.Result.Status}})
 		}
 	case *messages.BuildDiscarded, *messages.FetchKilled:
@@ -63,7 +64,7 @@ func (c *CleanUp) giveBack() (out []host.Effect) {
 const cleanUpTable = `
 state       message         next        effects
 ----------  --------------  ----------  --------------------------------------------
-new         CleanUpGoal     discarding  builds: DiscardBuild, or caches: KillFetch
+new         CleanUpGoal     discarding  caches: KillFetch, builds: DiscardBuild where it is no fetch
 discarding  BuildDiscarded  done        everything is given back, worker: GoalFinished
 discarding  FetchKilled     done        the same
 `
