@@ -18,6 +18,9 @@ import (
 //     systems without them;
 //   - openat2, io_uring and the kernel's key rings, which would go around the
 //     rules above or outlive the build: ENOSYS, as on a kernel without them;
+//   - sockets to the machine that this one is a guest of, which no network namespace
+//     holds back: EAFNOSUPPORT. A 32-bit program can still make them by
+//     socketcall, whose arguments a filter does not see;
 //   - every other architecture's calls, but for the 32-bit one of this machine,
 //     which has the same rules under its own numbers: ENOSYS.
 
@@ -28,6 +31,7 @@ type rule struct {
 	// mode is the argument that must not have setuid or setgid bits, or -1;
 	// flags is the argument that must ask for a new file for mode to count.
 	mode, flags int
+	first       uint32 // what the first argument must be, or 0
 }
 
 // set is the rules of one architecture.
@@ -53,13 +57,16 @@ const (
 
 func refuse(errno unix.Errno, numbers ...uint32) (rules []rule) {
 	for _, n := range numbers {
-		rules = append(rules, rule{n, errno, -1, -1})
+		rules = append(rules, rule{n, errno, -1, -1, 0})
 	}
 	return rules
 }
 
-func setMode(number uint32, mode int) rule { return rule{number, unix.EPERM, mode, -1} }
-func opens(number uint32, flags int) rule  { return rule{number, unix.EPERM, flags + 1, flags} }
+func setMode(number uint32, mode int) rule { return rule{number, unix.EPERM, mode, -1, 0} }
+func opens(number uint32, flags int) rule  { return rule{number, unix.EPERM, flags + 1, flags, 0} }
+
+// socket is that of the family of sockets between a guest and its host.
+func socket(number uint32) rule { return rule{number, unix.EAFNOSUPPORT, -1, -1, unix.AF_VSOCK} }
 
 func join(lists ...[]rule) (all []rule) {
 	for _, l := range lists {
@@ -78,23 +85,23 @@ var (
 	amd64Calls = set{unix.AUDIT_ARCH_X86_64, join(
 		[]rule{setMode(90, 1), setMode(91, 1), setMode(268, 2), // chmod, fchmod, fchmodat
 			setMode(83, 1), setMode(258, 2), setMode(133, 1), setMode(259, 2), // mkdir(at), mknod(at)
-			setMode(85, 1), opens(2, 1), opens(257, 2)}, // creat, open, openat
+			setMode(85, 1), opens(2, 1), opens(257, 2), socket(41)}, // creat, open, openat, socket
 		refuse(unix.ENOTSUP, 188, 189, 190, 194, 195, 196, 197, 198, 199),
 		refuse(unix.ENOSYS, 248, 249, 250), newCalls)}
 	i386Calls = set{unix.AUDIT_ARCH_I386, join(
 		[]rule{setMode(15, 1), setMode(94, 1), setMode(306, 2),
 			setMode(39, 1), setMode(296, 2), setMode(14, 1), setMode(297, 2),
-			setMode(8, 1), opens(5, 1), opens(295, 2)},
+			setMode(8, 1), opens(5, 1), opens(295, 2), socket(359)},
 		refuse(unix.ENOTSUP, 226, 227, 228, 232, 233, 234, 235, 236, 237),
 		refuse(unix.ENOSYS, 286, 287, 288), newCalls)}
 	arm64Calls = set{unix.AUDIT_ARCH_AARCH64, join(
-		[]rule{setMode(52, 1), setMode(53, 2), setMode(34, 2), setMode(33, 2), opens(56, 2)},
+		[]rule{setMode(52, 1), setMode(53, 2), setMode(34, 2), setMode(33, 2), opens(56, 2), socket(198)},
 		refuse(unix.ENOTSUP, 5, 6, 7, 11, 12, 13, 14, 15, 16),
 		refuse(unix.ENOSYS, 217, 218, 219), newCalls)}
 	armCalls = set{unix.AUDIT_ARCH_ARM, join(
 		[]rule{setMode(15, 1), setMode(94, 1), setMode(333, 2),
 			setMode(39, 1), setMode(323, 2), setMode(14, 1), setMode(324, 2),
-			setMode(8, 1), opens(5, 1), opens(322, 2)},
+			setMode(8, 1), opens(5, 1), opens(322, 2), socket(281)},
 		refuse(unix.ENOTSUP, 226, 227, 228, 232, 233, 234, 235, 236, 237),
 		refuse(unix.ENOSYS, 309, 310, 311), newCalls)}
 )
@@ -154,7 +161,15 @@ func (s set) instructions() []bpf.Instruction {
 }
 
 func (r rule) instructions() (body []bpf.Instruction) {
-	if r.mode < 0 {
+	switch {
+	case r.first != 0:
+		return []bpf.Instruction{
+			bpf.LoadAbsolute{Off: argument(0), Size: 4},
+			bpf.JumpIf{Cond: bpf.JumpEqual, Val: r.first, SkipFalse: 1},
+			verdict(r.errno),
+			bpf.RetConstant{Val: unfiltered},
+		}
+	case r.mode < 0:
 		return []bpf.Instruction{verdict(r.errno)}
 	}
 	refusal := []bpf.Instruction{

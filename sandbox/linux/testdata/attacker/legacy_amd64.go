@@ -42,7 +42,7 @@ func legacy() {
 		{"fchmodat 2755", 306, at, f, 0o2755, 0}, {"fchmodat2 2755", fchmodat2, at, f, 0o2755, 0},
 		{"setxattr", 226, f, name, value, 1}, {"listxattr", 232, f, 0, 0, 0}, {"removexattr", 235, f, name, 0, 0},
 		{"add_key", 286, 0, 0, 0, 0}, {"request_key", 287, 0, 0, 0, 0}, {"keyctl", 288, 0, 0, 0, 0},
-		{"io_uring_setup", 425, 1, 0, 0, 0}, {"openat2", 437, at, f, 0, 0},
+		{"io_uring_setup", 425, 1, 0, 0, 0}, {"openat2", 437, at, f, 0, 0}, {"socket vsock", 359, 40, 1, 0, 0},
 	} {
 		if r := int80(c.number, c.a, c.b, c.c2, c.d); r < 0 {
 			say("i386 "+c.what, unix.Errno(-r))

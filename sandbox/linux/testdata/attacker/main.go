@@ -137,6 +137,8 @@ func reach() {
 	call("io_uring_setup", unix.SYS_IO_URING_SETUP, 1, 0)
 	call("io_uring_enter", unix.SYS_IO_URING_ENTER, 0, 0, 0, 0)
 	call("io_uring_register", unix.SYS_IO_URING_REGISTER, 0, 0, 0, 0)
+	call("socket vsock", unix.SYS_SOCKET, unix.AF_VSOCK, unix.SOCK_STREAM, 0)
+	call("socket unix", unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM, 0)
 }
 
 func privileges() {
