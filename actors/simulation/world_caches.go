@@ -177,6 +177,9 @@ func (w *World) lookUp(f *fetch) messages.Message {
 
 func (w *World) fetch(m *messages.FetchPath) {
 	f := w.fetches[m.From]
+	if f == nil && w.view.failed[m.From] {
+		return // its clean-up was here before what it had asked for
+	}
 	if f == nil || f.path != m.Path || f.running {
 		w.fail("fetches", fmt.Sprintf("%s fetches %v and was not told of it", m.From, m.Path))
 		return
