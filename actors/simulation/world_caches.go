@@ -107,20 +107,12 @@ func (w *World) cachesPort(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.LookUpPath:
 		f := &fetch{path: m.Path, cache: m.Cache}
-		w.fetches[m.From] = f
-		w.work(m.From, lookUpTime, func() {
-			if w.fetches[m.From] == f {
-				w.send(messages.Caches, m.From, w.lookUp(f))
-			}
-		})
+		w.look(m.From, f, func() messages.Message { return w.lookUp(f) })
 	case *messages.LookUpRealisations:
 		f := &fetch{}
-		w.fetches[m.From] = f
-		w.work(m.From, lookUpTime, func() {
-			if w.fetches[m.From] == f {
-				delete(w.fetches, m.From)
-				w.send(messages.Caches, m.From, w.lookUpRealisations(m))
-			}
+		w.look(m.From, f, func() messages.Message {
+			delete(w.fetches, m.From)
+			return w.lookUpRealisations(m)
 		})
 	case *messages.FetchPath:
 		w.fetch(m)
@@ -129,6 +121,21 @@ func (w *World) cachesPort(m messages.Message) {
 	default:
 		panic(fmt.Sprintf("caches: unexpected %v", m))
 	}
+}
+
+// look answers a goal after a while. One that panicked hears nothing, and its clean-up
+// may have been here before what it had asked: the service takes messages in the
+// order in which they are sent, and so does nothing for it either.
+func (w *World) look(goal messages.Address, f *fetch, answer func() messages.Message) {
+	if w.view.failed[goal] {
+		return
+	}
+	w.fetches[goal] = f
+	w.work(goal, lookUpTime, func() {
+		if w.fetches[goal] == f {
+			w.send(messages.Caches, goal, answer())
+		}
+	})
 }
 
 // killFetch ends a fetch. One that runs takes a moment, in which it may still be
