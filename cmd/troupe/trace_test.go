@@ -84,7 +84,8 @@ func readTrace(t *testing.T, log string) (calls []call) {
 func (r *traceReader) line(n int, line string) (understood bool) {
 	m := traceLine.FindStringSubmatch(line)
 	if m == nil {
-		return strings.Contains(line, "+++ exited") || strings.Contains(line, "+++ killed") || strings.Contains(line, "+++ superseded")
+		return strings.Contains(line, "+++ exited") || strings.Contains(line, "+++ killed") || strings.Contains(line, "+++ superseded") ||
+			strings.HasSuffix(line, "( <detached ...>") // by a process that was ending
 	}
 	thread := m[1]
 	if r.first == "" {

@@ -117,6 +117,7 @@ func TestDeleteSpecific(t *testing.T) {
 		{"the last", "three", "", "", "three"},
 		{"with a dead referrer", "one", "", "one", ""},
 		{"with some of its referrers", "one three", "", "one", ""},
+		{"what is needed by one that another needs", "one two", "", "one", ""},
 		{"a root", "three", "three", "three", ""},
 		{"what a root needs", "two three", "two", "two", ""},
 		{"not valid", "nothing", "", "", "nothing"},

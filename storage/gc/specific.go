@@ -21,10 +21,12 @@ func (s *sweep) specific(ctx context.Context) error {
 			among[at] = true
 		}
 	}
-	needed := s.l.needed(among)
+	for at := range s.l.needed(among) {
+		s.l.mark(at) // and with it what it needs, which of those named may be the first
+	}
 	for _, p := range named {
 		at, valid := s.l.graph.Find(p)
-		if valid && (s.l.live[at] || needed[at]) || !valid && s.l.spares(p) {
+		if valid && s.l.live[at] || !valid && s.l.spares(p) {
 			return &AliveError{s.c.Layout.Dir.Join(p)}
 		}
 	}

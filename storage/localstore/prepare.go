@@ -150,7 +150,7 @@ func removeContents(dir string) error {
 		return nil
 	}
 	for _, n := range names {
-		if exists(filepath.Join(dir, n.Name(), KeptName)) {
+		if n.IsDir() && exists(filepath.Join(dir, n.Name(), KeptName)) {
 			continue
 		}
 		_, rerr := Remove(filepath.Join(dir, n.Name()))

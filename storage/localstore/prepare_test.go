@@ -23,6 +23,9 @@ func TestPrepareCleansUp(t *testing.T) {
 	if err := localstore.Prepare(l, ""); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(l.StagingDir()+"/lock-leftover", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, dir := range []string{l.StagingDir(), l.BuildsDir()} {
 		if _, err := os.Stat(dir + "/leftover/deep"); err != nil {
 			t.Errorf("another's work is gone: %v", err)
@@ -34,6 +37,9 @@ func TestPrepareCleansUp(t *testing.T) {
 	for _, dir := range []string{l.StagingDir(), l.BuildsDir(), l.SandboxesDir()} {
 		if _, err := os.Stat(dir + "/leftover"); err == nil {
 			t.Errorf("a leftover is still in %s", dir)
+		}
+		if _, err := os.Stat(dir + "/lock-leftover"); err == nil {
+			t.Errorf("a file is still in %s", dir)
 		}
 		if st := stat(t, dir); st.Mode&0o777 != 0o700 {
 			t.Errorf("%s: mode %o", dir, st.Mode)
