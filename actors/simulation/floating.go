@@ -237,7 +237,9 @@ func (w *World) record(m *messages.RecordRealisations) messages.Message {
 	}
 	answer := &messages.RealisationsRecorded{}
 	for _, o := range m.Outputs {
-		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: w.disk.traces[lockOf(m.Drv, o.Name)]})
+		at := w.disk.traces[lockOf(m.Drv, o.Name)]
+		w.disk.leases.add(m.From, at)
+		answer.Outputs = append(answer.Outputs, messages.Output{Name: o.Name, Path: at})
 	}
 	return answer
 }
