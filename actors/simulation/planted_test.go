@@ -18,7 +18,9 @@ import (
 // find it. Those that begin with "found" are bugs that seeds did find.
 //
 // A file begins with the seed that found it last, which is tried before the first
-// seeds are. TROUPE_PLANT=seeds looks for the first one that finds it, and notes it.
+// seeds are. TROUPE_PLANT=all plants all of them, and TROUPE_PLANT=seeds looks for the
+// first seed that finds each, and notes it; else it is every third, as to compile
+// each takes seconds.
 func TestPlantedFaults(t *testing.T) {
 	how := os.Getenv("TROUPE_PLANT")
 	if (os.Getenv("CI") == "" || raced) && how == "" {
@@ -28,7 +30,10 @@ func TestPlantedFaults(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	for _, file := range files {
+	for i, file := range files {
+		if how == "" && i%3 > 0 {
+			continue
+		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			p := readPlanted(t, file)
