@@ -58,7 +58,11 @@ func Start(s Settings) *Tree {
 	t.subs = caches.NewSubstituters(s.Services, s.UserAgent, s.Memory)
 	fetches := caches.New(rt, s.Services, t.subs)
 	space := ports.NewSpace(s.Services)
-	t.closers = []func(){space.Close, clock.Close, fetches.Close, t.subs.Close, locks.Close, elsewhere.Close, builds.Close, users.Close}
+	t.closers = []func(){space.Close, clock.Close, fetches.Close, t.subs.Close, locks.Close, elsewhere.Close, builds.Close, users.Close, func() {
+		if err := s.Services.Unstage(); err != nil {
+			s.Logger.Warn().Err(err).Msg("remove what is staged")
+		}
+	}}
 	rt.SpawnPort(messages.Clock, clock.Handle)
 	rt.SpawnPort(messages.Locks, locks.Handle)
 	rt.SpawnPort(messages.Database, ports.NewDatabase(rt, s.Services).Handle)

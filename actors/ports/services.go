@@ -86,14 +86,14 @@ type CachePolicy struct {
 // Shared has what there is one of in a process.
 func (s Services) Shared() Services {
 	s.Stages, s.Spares = &addition.Stages{}, pathlock.NewSpares(s.Layout.StagingDir())
-	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots, Unstage: s.unstage}
+	s.Collector = &gc.Collector{Layout: s.Layout, DB: s.DB, Roots: s.Roots, Unstage: s.Unstage}
 	s.Hashes = NewHashes(s.Layout, s.DB)
 	s.Given, s.Lent, s.Identity = &Given{}, &addition.Lent{}, rand.Text()
 	return s
 }
 
-// unstage removes what the staging directory keeps to be used again.
-func (s Services) unstage() error { return errors.Join(s.Stages.Close(), s.Spares.Drop()) }
+// Unstage removes what the staging directory keeps to be used again.
+func (s Services) Unstage() error { return errors.Join(s.Stages.Close(), s.Spares.Drop()) }
 
 // OptimiserFor is the one that a policy wants, or nil.
 func (s Services) OptimiserFor(p BuildPolicy) *localstore.Optimiser {

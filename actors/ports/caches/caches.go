@@ -143,9 +143,6 @@ func (p *Caches) kill(m *messages.KillFetch) {
 func (p *Caches) Close() {
 	p.end()
 	p.wg.Wait()
-	if err := p.s.Stages.Close(); err != nil {
-		p.s.Log.Warn().Err(err).Msg("remove staging directories")
-	}
 }
 
 func (p *Caches) lookUp(t *task, m *messages.LookUpPath) messages.Message {
