@@ -161,13 +161,21 @@ func TestMachineVanishes(t *testing.T) {
 	if a, b := lost.built(t), other.built(t); a+b < len(all) || a > before+4 {
 		t.Errorf("%d builds on the machine that was lost with %d, %d on the other", a, before, b)
 	}
-	// Its breaker is told, and lets one build try.
-	states := map[string]int{}
-	for _, m := range regexp.MustCompile(`remote-program=nix-daemon=(\d)/4\((down|trying)\)`).FindAllStringSubmatch(s.want(0, "journal", work+"/journal").stdout, -1) {
-		states[m[2]+" "+m[1]]++
+	// Its breaker is told, and lets one build try. Builds that were lost without
+	// anybody's noticing may still be held when it does.
+	tried, held := false, 0
+	for _, m := range regexp.MustCompile(`remote-program=nix-daemon=(\d)/4(\((down|trying)\))?`).FindAllStringSubmatch(s.want(0, "journal", work+"/journal").stdout, -1) {
+		now := int(m[1][0] - '0')
+		if m[2] != "" && now > held {
+			tried = true
+			if m[3] != "trying" || held > 0 || now > 1 {
+				t.Errorf("builds were sent to the machine, which was %s with %d: %d", m[3], held, now)
+			}
+		}
+		held = now
 	}
-	if states["down 0"] == 0 || states["trying 1"] == 0 || states["trying 2"] > 0 {
-		t.Errorf("the machine was %v", states)
+	if !tried {
+		t.Error("no build tried the machine again")
 	}
 }
 
