@@ -119,11 +119,11 @@ func (r *Runtime) SpawnPort(at messages.Address, handle func(messages.Message)) 
 }
 
 func (r *Runtime) add(at messages.Address, f actor.ReceiveFunc) {
-	options := []actor.PropsOption{actor.WithMailbox(newMailbox)}
+	var turns actor.Dispatcher = atOnce{}
 	if r.opts.Stepped != nil {
-		options = append(options, actor.WithDispatcher(actor.NewSynchronizedDispatcher(1)))
+		turns = actor.NewSynchronizedDispatcher(1)
 	}
-	props := actor.PropsFromFunc(f, options...)
+	props := actor.PropsFromFunc(f, actor.WithMailbox(newMailbox), actor.WithDispatcher(turns))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pids[at] != nil {
