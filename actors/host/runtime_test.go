@@ -167,3 +167,23 @@ func TestTimeOnlyGrows(t *testing.T) {
 		t.Fatal(a, b)
 	}
 }
+
+// TestTurns: machines that are woken one after the other take their turns so. The
+// first message of each is there before any has taken one.
+func TestTurns(t *testing.T) {
+	const kids = 32
+	rt, _, sink := start(t)
+	for n := range kids {
+		rt.SpawnMachine(messages.Address(fmt.Sprint(n)), "kid")
+	}
+	for round := range 200 {
+		for n := range kids {
+			rt.Send(messages.Address(fmt.Sprint(n)), &messages.ChildOutput{LastLine: fmt.Sprint(n)})
+		}
+		for n := range kids {
+			if got := (<-sink).(*messages.ChildOutput).LastLine; got != fmt.Sprint(n) {
+				t.Fatalf("round %d: %s came as number %d", round, got, n)
+			}
+		}
+	}
+}
