@@ -50,9 +50,33 @@ const askedAtOnce = 64
 type lanes chan struct{} // as deep as what runs at a time
 
 func (l lanes) run(work func()) {
+	pace.Go(func() { l.do(work) })
+}
+
+func (l lanes) do(work func()) {
+	l <- struct{}{}
+	defer func() { <-l }()
+	work()
+}
+
+// inOrder is lanes whose work is done in any order, and its results are told in
+// that in which it came: who asks first is told first. It is of one goroutine.
+type inOrder struct {
+	lanes
+	last chan struct{} // closed when the last result is told; nil before the first
+}
+
+// run does the work, and calls what that returns in its turn.
+func (o *inOrder) run(work func() (tell func())) {
+	before, told := o.last, make(chan struct{})
+	o.last = told
 	pace.Go(func() {
-		l <- struct{}{}
-		defer func() { <-l }()
-		work()
+		defer close(told)
+		var tell func()
+		o.do(func() { tell = work() })
+		if before != nil {
+			<-before // the lane is for others meanwhile
+		}
+		tell()
 	})
 }
