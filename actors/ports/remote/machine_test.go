@@ -53,7 +53,9 @@ func answer(conn net.Conn, requests int) error {
 	}
 	r, w := workerproto.NewReader(conn), workerproto.NewWriter(conn)
 	d, err := workerproto.Server{Dir: "/nix/store", Version: workerproto.Newest, Trust: workerproto.Trusted}.Accept(r, w)
-	err = errors.Join(err, workerproto.WriteFrame(w, &workerproto.Last{}, d), w.Flush())
+	if err := errors.Join(err, workerproto.WriteFrame(w, &workerproto.Last{}, d), w.Flush()); err != nil {
+		return err
+	}
 	for range requests {
 		op, err := r.Int()
 		if err != nil {
@@ -67,9 +69,11 @@ func answer(conn net.Conn, requests int) error {
 		if _, is := q.(*workerproto.QueryValidPaths); is {
 			reply = &workerproto.Paths{}
 		}
-		err = errors.Join(workerproto.WriteFrame(w, &workerproto.Last{}, d), workerproto.WriteReply(w, reply, d), w.Flush())
+		if err := errors.Join(workerproto.WriteFrame(w, &workerproto.Last{}, d), workerproto.WriteReply(w, reply, d), w.Flush()); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // TestMachineHangs: one that takes the connection and never answers, or answers no more,
