@@ -169,7 +169,7 @@ func (g *Derivation) fail(r messages.Result) []host.Effect {
 func (g *Derivation) onDiscarded(m *messages.BuildDiscarded) []host.Effect {
 	r := g.result
 	if m.Kept != "" {
-		r.Error += fmt.Sprintf("\nnote: keeping build directory '%s'", m.Kept)
+		r.Error += fmt.Sprintf("\nnote: keeping build directory \"%s\"", m.Kept) // quoted as Nix 2.34 does
 	}
 	return g.finish(r)
 }

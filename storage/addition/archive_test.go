@@ -319,3 +319,35 @@ func TestAddNarUnderTheCallersLock(t *testing.T) {
 	must(t, lock.Release(true))
 	s.want(t, info.Path)
 }
+
+// peeking looks at a path each time that it is read.
+type peeking struct {
+	io.Reader
+	path string
+	seen bool
+}
+
+func (p *peeking) Read(b []byte) (int, error) {
+	_, err := os.Lstat(p.path)
+	p.seen = p.seen || err == nil
+	return p.Reader.Read(b)
+}
+
+// TestNothingIsSeenBefore: while an archive comes, and until it was compared with what was
+// announced, there is nothing at its name; after it was refused neither.
+func TestNothingIsSeenBefore(t *testing.T) {
+	ctx := context.Background()
+	for _, lies := range []bool{false, true} {
+		s := newStore(t)
+		info, sent := sample(t, "tree")
+		if lies {
+			info.NarHash = nixhash.Sum(nixhash.SHA256, nil)
+		}
+		r := &peeking{Reader: bytes.NewReader(sent), path: s.RealPath(info.Path)}
+		err := s.adder().AddNar(ctx, info, r, trustAll)
+		_, serr := os.Lstat(r.path)
+		if r.seen || (err != nil) != lies || (serr == nil) == lies {
+			t.Errorf("it lies: %v; seen %v, %v, and then %v", lies, r.seen, err, serr)
+		}
+	}
+}

@@ -76,7 +76,7 @@ func (d directory) get(_ context.Context, name string, from int64) (*content, er
 	if err == nil && !st.Mode().IsRegular() {
 		err = errors.New("it is not a regular file")
 	}
-	if err == nil {
+	if err == nil && from > 0 {
 		_, err = f.Seek(from, io.SeekStart)
 	}
 	if err != nil {

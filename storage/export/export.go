@@ -24,9 +24,10 @@ import (
 )
 
 const (
-	magic        = 0x4558494e
-	maxString    = 4096    // bytes of a store path
-	maxSignature = 1 << 16 // bytes
+	magic         = 0x4558494e
+	maxString     = 4096    // bytes of a store path
+	maxSignature  = 1 << 16 // bytes
+	maxReferences = 1 << 18 // of one path
 )
 
 // Record is what is said of one path.
@@ -66,6 +67,9 @@ func ReadRecord(r io.Reader, dir storepath.Dir) (Record, error) {
 	count, err := integer(r)
 	if err != nil {
 		return rec, err
+	}
+	if count > maxReferences {
+		return rec, &SyntaxError{fmt.Sprintf("%d references", count)}
 	}
 	for range count { // which may lie: nothing is made before it is there
 		ref, err := path(r, dir, false)

@@ -3,6 +3,8 @@ package export
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -56,4 +58,42 @@ func FuzzRecord(f *testing.F) {
 			t.Fatalf("%q: %v", b, err)
 		}
 	})
+}
+
+// TestEvilRecords: lengths and counts that are no more than said, and take no memory.
+func TestEvilRecords(t *testing.T) {
+	whole := sample()
+	for at := 0; at+8 <= len(whole); at += 8 {
+		if !bytes.Equal(whole[at+1:at+8], make([]byte, 7)) {
+			continue // no length
+		}
+		for _, n := range []uint64{1<<64 - 1, 1<<64 - 7, 1<<64 - 8, 1 << 63, 1<<63 - 1, 1 << 40} {
+			sent := bytes.Clone(whole)
+			binary.LittleEndian.PutUint64(sent[at:], n)
+			_, err := ReadRecord(bytes.NewReader(sent), dir)
+			if last := at == len(whole)-8; (err == nil) != last { // whether there is a signature, where Nix takes anything but 1 for none
+				t.Errorf("%d at %d: %v", n, at, err)
+			}
+		}
+	}
+	// Of references there is a bound, also where all that are said are sent.
+	one := whole[8 : 8+8+len("/nix/store/00000000000000000000000000000000-one")+1]
+	count := binary.LittleEndian.AppendUint64(bytes.Clone(whole[:8+len(one)]), 1<<62)
+	_, err := ReadRecord(io.MultiReader(bytes.NewReader(count), &again{text: one}), dir)
+	var syntax *SyntaxError
+	if !errors.As(err, &syntax) || !strings.Contains(err.Error(), "references") {
+		t.Errorf("without end: %v", err)
+	}
+}
+
+// again gives a text without end.
+type again struct {
+	text []byte
+	at   int
+}
+
+func (a *again) Read(b []byte) (int, error) {
+	n := copy(b, a.text[a.at:])
+	a.at = (a.at + n) % len(a.text)
+	return n, nil
 }

@@ -2,12 +2,15 @@ package caches
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"troupe/messages"
 	"troupe/storage/addition"
@@ -16,6 +19,7 @@ import (
 	"troupe/storage/nixhash"
 	"troupe/storage/realisation"
 	"troupe/storage/signature"
+	"troupe/storage/storepath"
 )
 
 // summary is what a goal was told, in short.
@@ -223,4 +227,81 @@ func TestWhoIsBelievedOfRealisations(t *testing.T) {
 			t.Errorf("%v: %s, %v, %v", c.caches, got, r.Warnings, err)
 		}
 	}
+}
+
+// TestEvilArchives: a cache may say the truth of an archive that is evil: hash, size and
+// signature are right, and it is refused for what it holds. Nothing is seen of it, and
+// where its links lead nothing has changed.
+func TestEvilArchives(t *testing.T) {
+	outside := t.TempDir()
+	must(t, os.WriteFile(outside+"/a", []byte("mine"), 0o644))
+	dir := func(entries ...string) string {
+		return words("(", "type", "directory") + strings.Join(entries, "") + words(")")
+	}
+	entry := func(name, node string) string { return words("entry", "(", "name", name, "node") + node + words(")") }
+	file := words("(", "type", "regular", "contents", "evil", ")")
+	away := words("(", "type", "symlink", "target", outside, ")")
+	deep := func(levels int) string {
+		return strings.Repeat(words("(", "type", "directory", "entry", "(", "name", "a", "node"), levels) + file + strings.Repeat(words(")", ")"), levels)
+	}
+	huge := strings.Repeat("\xff", 8)
+	for what, evil := range map[string]string{
+		"a link, and a directory through it": dir(entry("a", away), entry("a", dir(entry("a", file)))),
+		"twice":                              dir(entry("a", file), entry("a", file)),
+		"not in order":                       dir(entry("b", file), entry("a", file)),
+		"without a name":                     dir(entry("", file)),
+		"itself":                             dir(entry(".", file)),
+		"upwards":                            dir(entry("..", file)),
+		"a way":                              dir(entry("a", away), entry("a/a", file)),
+		"a zero":                             dir(entry("a\x00", file)),
+		"65 deep":                            deep(65),
+		"10,000 deep":                        deep(10_000),
+		"a link to nowhere":                  words("(", "type", "symlink", "target", "", ")"),
+		"padding":                            strings.Replace(file, "evil\x00", "evil\x01", 1),
+		"another order":                      words("(", "type", "regular", "contents", "evil", "executable", "", ")"),
+		"2^64-1 bytes":                       words("(", "type", "regular", "contents") + huge,
+		"a name of 2^64-1 bytes":             words("(", "type", "directory", "entry", "(", "name") + huge,
+	} {
+		for _, compression := range []string{"none", "zstd"} {
+			w := newWorld(t, 0)
+			archive := words("nix-archive-1") + evil
+			p, err := storepath.ParseBase(strings.Repeat("0", 32) + "-evil")
+			must(t, err)
+			info := narinfo.Info{Path: p, URL: "nar/evil.nar", Compression: compression, NarHash: nixhash.Sum(nixhash.SHA256, []byte(archive)), NarSize: uint64(len(archive))}
+			packed := []byte(archive)
+			if compression == "zstd" {
+				encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+				must(t, err)
+				packed = encoder.EncodeAll(packed, nil)
+			}
+			must(t, os.MkdirAll(w.cache+"/nar", 0o755))
+			must(t, os.WriteFile(w.cache+"/"+info.URL, packed, 0o644))
+			must(t, os.WriteFile(w.cache+"/nix-cache-info", []byte("StoreDir: /nix/store\n"), 0o644))
+			must(t, os.WriteFile(w.cache+"/"+narinfo.FileName(p), []byte(info.Print("/nix/store")), 0o644))
+			w.infos, w.policy.Caches.Substituters = []narinfo.Info{info}, []string{"file://" + w.cache}
+			told := w.fetch(0)
+			if summary(told) != "path-found fetch-failed" {
+				t.Errorf("%s, %s: told %v", what, compression, told)
+			} else if reason := told[1].(*messages.FetchFailed).Reason; !strings.Contains(reason, "bad archive") {
+				t.Errorf("%s, %s: %s", what, compression, reason)
+			}
+			w.want(0, false)
+		}
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) != 1 {
+		t.Errorf("outside are %v, %v", left, err)
+	}
+	if text, err := os.ReadFile(outside + "/a"); err != nil || string(text) != "mine" {
+		t.Errorf("outside is %q, %v", text, err)
+	}
+}
+
+// words are strings as an archive has them.
+func words(list ...string) string {
+	var b strings.Builder
+	for _, s := range list {
+		b.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(s))))
+		b.WriteString(s + strings.Repeat("\x00", -len(s)&7))
+	}
+	return b.String()
 }

@@ -80,7 +80,7 @@ func (b *machineBuild) build(ctx context.Context, log io.Writer) error {
 		}
 		hear(f, log)
 	}
-	if err := b.upload(ctx); err != nil {
+	if err := b.c.Watched(ctx, b.m.silence, b.upload); err != nil {
 		return fmt.Errorf("copy inputs of '%s' to '%s': %w", b.r.s.Layout.Dir.Join(b.Path), b.m.name, err)
 	}
 	result, err := b.perform(ctx)
@@ -94,7 +94,8 @@ func (b *machineBuild) build(ctx context.Context, log io.Writer) error {
 		return b.failed(known(status), fmt.Errorf("%s", result.Error))
 	}
 	b.c.Hear = nil
-	if err := b.download(ctx, result); err != nil {
+	err = b.c.Watched(ctx, b.m.silence, func(ctx context.Context) error { return b.download(ctx, result) })
+	if err != nil {
 		return fmt.Errorf("copy outputs of '%s' from '%s': %w", b.r.s.Layout.Dir.Join(b.Path), b.m.name, err)
 	}
 	return nil
@@ -164,7 +165,8 @@ func (b *machineBuild) performProven(ctx context.Context) (*workerproto.BuildRes
 	if err != nil {
 		return nil, err
 	}
-	if err := b.send(ctx, closure); err != nil {
+	err = b.c.Watched(ctx, b.m.silence, func(ctx context.Context) error { return b.send(ctx, closure) })
+	if err != nil {
 		return nil, err
 	}
 	results, err := b.c.Build(ctx, []workerproto.DerivedPath{{Path: b.Path, Outputs: []string{messages.AllOutputs}}}, workerproto.BuildNormal)

@@ -33,6 +33,8 @@ type machine struct {
 	uses int         // builds; guarded by machines.mu, as is away
 	away *time.Timer // ends the connections when nobody has used them for a while
 
+	silence time.Duration // after which it is lost, while it is asked, sent to or fetched from; 0 is none
+
 	mu     sync.Mutex                       // guards coming
 	coming map[storepath.Path]chan struct{} // what is being sent; closed when it was
 }
@@ -67,7 +69,8 @@ func (s *machines) use(r *Remote, m buildmachines.Machine, w ports.Work) (_ *mac
 		options.Overrides["builders"] = "" // its settings are ours
 	}
 	at := storeURL(m)
-	key := fmt.Sprintln(at, *options, w.Policy.Remote.ConnectTimeout)
+	silence := w.Policy.Builtin.StallTimeout
+	key := fmt.Sprintln(at, *options, w.Policy.Remote.ConnectTimeout, silence)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	is := s.known[key]
@@ -77,7 +80,7 @@ func (s *machines) use(r *Remote, m buildmachines.Machine, w ports.Work) (_ *mac
 		if err != nil {
 			return nil, nil, err
 		}
-		is = &machine{Store: store, name: m.URL, key: key, coming: map[storepath.Path]chan struct{}{}}
+		is = &machine{Store: store, name: m.URL, key: key, silence: silence, coming: map[storepath.Path]chan struct{}{}}
 		if s.known == nil {
 			s.known = map[string]*machine{}
 		}
@@ -186,7 +189,11 @@ func (m *machine) connect(ctx context.Context, inputs []storepath.Path, substitu
 		if err != nil {
 			return nil, nil, err
 		}
-		valid, err := c.Valid(ctx, inputs, substitute)
+		var valid []storepath.Path
+		err = c.Watched(ctx, m.silence, func(ctx context.Context) (err error) {
+			valid, err = c.Valid(ctx, inputs, substitute)
+			return err
+		})
 		if err == nil {
 			return c, valid, nil
 		}

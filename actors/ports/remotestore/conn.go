@@ -21,6 +21,7 @@ type Conn struct {
 
 	store  string // for errors
 	wire   wire
+	pulse  *pulse // the wire's
 	r      *workerproto.Reader
 	w      *workerproto.Writer
 	since  time.Time
@@ -40,7 +41,8 @@ type wire interface {
 }
 
 func newConn(store string, on wire) *Conn {
-	return &Conn{store: store, wire: on, r: workerproto.NewReader(on), w: workerproto.NewWriter(on), since: time.Now()}
+	p := &pulse{wire: on}
+	return &Conn{store: store, wire: on, pulse: p, r: workerproto.NewReader(p), w: workerproto.NewWriter(p), since: time.Now()}
 }
 
 // Lost is that the store went away, for a reason.

@@ -24,6 +24,9 @@ func DialSocket(ctx context.Context, socket string, dir storepath.Dir, oldest wo
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOTDIR) {
 		return nil, ErrNobody
 	}
+	if ctx.Err() != nil && err != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", store, err)
 	}

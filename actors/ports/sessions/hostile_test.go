@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"troupe/messages/workerproto"
+	"troupe/storage/nar"
 	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
@@ -272,6 +274,9 @@ func TestArchivesThatLie(t *testing.T) {
 		if tell[*workerproto.Bool](c, &workerproto.IsValidPath{Path: info.Path}, nil).Value {
 			t.Errorf("%s is valid", what)
 		}
+		if err := nar.Parse(bytes.NewReader(stream), nil); err != nil {
+			w.refuses(what, stream)
+		}
 		if _, err := os.Lstat(w.layout.RealPath(info.Path)); err == nil {
 			t.Errorf("%s: the path is there", what)
 		}
@@ -287,6 +292,41 @@ func TestArchivesThatLie(t *testing.T) {
 		t.Errorf("staged are %v, %v", left, err)
 	}
 	look()
+}
+
+// refuses looks that what is no archive is not added by its contents either, by old
+// clients and by new ones, nor taken from an old client with a record.
+func (w *world) refuses(what string, stream []byte) {
+	w.t.Helper()
+	for _, minor := range []uint8{20, 24, 38} {
+		for _, m := range []storepath.Method{storepath.NAR, storepath.Flat} {
+			if m == storepath.Flat && minor == 38 {
+				continue // then a file is no archive
+			}
+			c := w.connect(rootUser, minor)
+			if c.takes(&workerproto.AddToStore{Name: "lies", Method: m, Algorithm: nixhash.SHA256}, stream) {
+				w.t.Errorf("%s is added by method %v in version 1.%d", what, m, minor)
+			}
+		}
+	}
+	old := w.connect(rootUser, 20)
+	info := record(w.t, hash1+"-lies", stream)
+	if old.takes(&workerproto.AddToStoreNar{Info: info, DontCheckSigs: true}, stream) {
+		w.t.Errorf("%s is taken from an old client", what)
+	}
+	if found, err := filepath.Glob(w.layout.RealStoreDir() + "/*-lies"); err != nil || len(found) > 0 {
+		w.t.Errorf("%s: there are %v, %v", what, found, err)
+	}
+}
+
+// takes reports whether a request is granted after which the client says nothing more.
+func (c *client) takes(q workerproto.Request, stream []byte) bool {
+	c.t.Helper()
+	if c.send(q, stream) != nil {
+		return false // it has hung up
+	}
+	c.hangUp()
+	return c.listen() == nil
 }
 
 // deep is an archive of directories in directories.

@@ -79,8 +79,12 @@ func TestFetchesAreToldTogether(t *testing.T) {
 	w := p.watch(t.Context(), 1, nil, opened(to))
 	begun := len(to.calls)
 	var goals []*goal
-	gate := make(chan struct{})
-	w.queueUp(func() { <-gate }) // for which all else waits
+	waits, gate := make(chan struct{}), make(chan struct{})
+	w.queueUp(func() { // for which all else waits
+		close(waits)
+		<-gate
+	})
+	<-waits
 	for i := range many {
 		path, err := storepath.ParseBase(fmt.Sprintf("%032d-x", i))
 		if err != nil {

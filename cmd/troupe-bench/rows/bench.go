@@ -90,8 +90,13 @@ func (b *Bench) measure(ctx context.Context, r Row, out *report.Row) (err error)
 	if r.Conf.Jobs == 0 {
 		r.Conf.Jobs = runtime.NumCPU()
 	}
+	served, end, err := serveCache(b.Work)
+	if err != nil {
+		return err
+	}
+	defer end()
 	for i, line := range r.Conf.Lines {
-		r.Conf.Lines[i] = strings.ReplaceAll(line, "{cache}", cacheURL(b.Work))
+		r.Conf.Lines[i] = strings.NewReplacer("{cache}", cacheURL(b.Work), "{served}", served).Replace(line)
 	}
 	var runners []runner
 	defer func() {

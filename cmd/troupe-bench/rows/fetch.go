@@ -3,6 +3,8 @@ package rows
 import (
 	"bytes"
 	"context"
+	"net"
+	"net/http"
 	"strings"
 
 	"troupe/cmd/troupe-bench/graph"
@@ -32,6 +34,24 @@ var nowhere = func() storepath.Path {
 
 // cacheURL is where the cache is for stores at work/nix/store.
 func cacheURL(work string) string { return "file://" + work + "/cache" }
+
+// serveCache serves the cache to this machine, until it is told to end.
+func serveCache(work string) (url string, end func(), err error) {
+	at, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	s := &http.Server{Handler: http.FileServer(http.Dir(work + "/cache"))}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		s.Serve(at) // until it is closed
+	}()
+	return "http://" + at.Addr().String(), func() {
+		s.Close()
+		<-over
+	}, nil
+}
 
 // Prepare implements [Task]: the cache is written once for all, and the store is
 // empty.

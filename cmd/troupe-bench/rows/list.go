@@ -32,6 +32,7 @@ func Compared() []Row {
 		{Name: "P10", Work: "output of a GiB", New: newOutput(bigOutput)},
 		{Name: "P11", Work: "output of 20,000 files", New: newOutput(manyFiles)},
 		{Name: "P12", Work: "2,001 paths from a cache of files, each", Conf: side.Conf{Lines: []string{"substituters = {cache}"}}, New: newFetch},
+		{Name: "P12", Work: "the same over HTTP, each", Conf: side.Conf{Lines: []string{"substituters = {served}"}}, New: newFetch},
 		{Name: "P13", Work: "a second client that wants a running build, after the first", New: newSecond},
 		{Name: "P14", Work: "two clients, 4 builds each, max-jobs 2", Conf: side.Conf{Jobs: 2}, Score: "at once", New: newShared},
 		{Name: "P14", Work: "the same: from the end of one client to that of the other", Conf: side.Conf{Jobs: 2}, Score: "s", New: newFair},
