@@ -39,6 +39,7 @@ type Runtime struct {
 	opts   Options
 	system *actor.ActorSystem
 	start  time.Time
+	line   *line // in which machines wait for their turn
 
 	mu     sync.RWMutex // guards what follows
 	pids   map[messages.Address]*actor.PID
@@ -51,7 +52,7 @@ func Start(opts Options) *Runtime {
 	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(renamed{zerolog.NewSlogHandler(logger)})
 	}))
-	return &Runtime{opts: opts, system: system, start: time.Now(), pids: map[messages.Address]*actor.PID{},
+	return &Runtime{opts: opts, system: system, start: time.Now(), line: &line{}, pids: map[messages.Address]*actor.PID{},
 		owners: map[messages.Address]messages.Address{}}
 }
 
@@ -101,7 +102,7 @@ func (r *Runtime) spawn(at messages.Address, k Kind, owner messages.Address) {
 		r.owners[at] = owner
 		r.mu.Unlock()
 	}
-	r.add(at, func(c actor.Context) {
+	r.add(at, r.line, func(c actor.Context) {
 		if in, ok := c.Message().(messages.Message); ok {
 			r.step(at, m, owner, in)
 		}
@@ -111,19 +112,18 @@ func (r *Runtime) spawn(at messages.Address, k Kind, owner messages.Address) {
 // SpawnPort starts a port: handle is called for one message at a time, and
 // must not block.
 func (r *Runtime) SpawnPort(at messages.Address, handle func(messages.Message)) {
-	r.add(at, func(c actor.Context) {
+	r.add(at, atOnce{}, func(c actor.Context) {
 		if in, ok := c.Message().(messages.Message); ok {
 			handle(in)
 		}
 	})
 }
 
-func (r *Runtime) add(at messages.Address, f actor.ReceiveFunc) {
-	options := []actor.PropsOption{actor.WithMailbox(newMailbox)}
+func (r *Runtime) add(at messages.Address, d actor.Dispatcher, f actor.ReceiveFunc) {
 	if r.opts.Stepped != nil {
-		options = append(options, actor.WithDispatcher(actor.NewSynchronizedDispatcher(1)))
+		d = actor.NewSynchronizedDispatcher(everything)
 	}
-	props := actor.PropsFromFunc(f, options...)
+	props := actor.PropsFromFunc(f, actor.WithMailbox(newMailbox), actor.WithDispatcher(d))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pids[at] != nil {

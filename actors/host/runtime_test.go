@@ -167,3 +167,22 @@ func TestTimeOnlyGrows(t *testing.T) {
 		t.Fatal(a, b)
 	}
 }
+
+// TestTurns: what is sent to machines one after the other is taken so.
+func TestTurns(t *testing.T) {
+	const kids = 32
+	rt, _, sink := start(t)
+	for n := range kids {
+		rt.SpawnMachine(messages.Address(fmt.Sprint(n)), "kid")
+	}
+	for round := range 200 {
+		for n := range kids {
+			rt.Send(messages.Address(fmt.Sprint(n)), &messages.ChildOutput{LastLine: fmt.Sprint(n)})
+		}
+		for n := range kids {
+			if got := (<-sink).(*messages.ChildOutput).LastLine; got != fmt.Sprint(n) {
+				t.Fatalf("round %d: %s came as number %d", round, got, n)
+			}
+		}
+	}
+}

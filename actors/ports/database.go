@@ -17,7 +17,7 @@ import (
 type Database struct {
 	out    Outbox
 	s      Services
-	reads  lanes
+	reads  inOrder
 	write  lanes
 	leases *leases
 
@@ -31,7 +31,7 @@ const databaseReads = 8
 
 // NewDatabase makes the database port.
 func NewDatabase(out Outbox, s Services) *Database {
-	return &Database{out: out, s: s, reads: make(lanes, databaseReads), write: make(lanes, 1), flushFiles: s.Layout.Flush,
+	return &Database{out: out, s: s, reads: inOrder{lanes: make(lanes, databaseReads)}, write: make(lanes, 1), flushFiles: s.Layout.Flush,
 		leases: newLeases(s.Roots)}
 }
 
@@ -39,16 +39,22 @@ func NewDatabase(out Outbox, s Services) *Database {
 func (d *Database) Handle(m messages.Message) {
 	switch m := m.(type) {
 	case *messages.ReadDerivation:
-		d.reads.run(func() { d.out.Send(m.From, d.readDerivation(m.Drv, m.Settings)) })
+		d.reads.run(func() func() {
+			answer := d.readDerivation(m.Drv, m.Settings)
+			return func() { d.out.Send(m.From, answer) }
+		})
 	case *messages.QueryPaths:
 		done := d.leases.begin(m.From)
-		d.reads.run(func() {
-			defer done()
-			d.out.Send(m.From, d.queryPaths(m))
+		d.reads.run(func() func() {
+			answer := d.queryPaths(m)
+			return func() {
+				defer done()
+				d.out.Send(m.From, answer)
+			}
 		})
 	case *messages.ResolveDerivation:
 		done := d.leases.begin(m.From)
-		d.reads.run(func() {
+		d.reads.lanes.run(func() {
 			defer done()
 			answer := d.resolve(m)
 			if r, ok := answer.(*messages.DerivationResolved); ok {
@@ -60,7 +66,7 @@ func (d *Database) Handle(m messages.Message) {
 	case *messages.PathsRegistered: // that is all there is to it
 	case *messages.RecordRealisations:
 		done := d.leases.begin(m.From)
-		d.reads.run(func() {
+		d.reads.lanes.run(func() {
 			defer done()
 			d.out.Send(m.From, d.record(m))
 		})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"troupe/messages"
+	"troupe/storage/pace"
 )
 
 // Outbox is where ports send their results.
@@ -22,12 +23,17 @@ type Outbox interface {
 // ForEach calls f for each number below n, some at a time, and returns the first
 // error there is when all are done.
 func ForEach(n int, f func(i int) error) error {
+	if n == 1 {
+		return f(0)
+	}
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	busy := make(lanes, askedAtOnce)
 	for i := range n {
 		busy <- struct{}{}
-		wg.Go(func() {
+		wg.Add(1)
+		pace.Go(func() {
+			defer wg.Done()
 			defer func() { <-busy }()
 			errs[i] = f(i)
 		})
@@ -44,9 +50,33 @@ const askedAtOnce = 64
 type lanes chan struct{} // as deep as what runs at a time
 
 func (l lanes) run(work func()) {
-	go func() {
-		l <- struct{}{}
-		defer func() { <-l }()
-		work()
-	}()
+	pace.Go(func() { l.do(work) })
+}
+
+func (l lanes) do(work func()) {
+	l <- struct{}{}
+	defer func() { <-l }()
+	work()
+}
+
+// inOrder is lanes whose work is done in any order, and its results are told in
+// that in which it came: who asks first is told first. It is of one goroutine.
+type inOrder struct {
+	lanes
+	last chan struct{} // closed when the last result is told; nil before the first
+}
+
+// run does the work, and calls what that returns in its turn.
+func (o *inOrder) run(work func() (tell func())) {
+	before, told := o.last, make(chan struct{})
+	o.last = told
+	pace.Go(func() {
+		defer close(told)
+		var tell func()
+		o.do(func() { tell = work() })
+		if before != nil {
+			<-before // the lane is for others meanwhile
+		}
+		tell()
+	})
 }

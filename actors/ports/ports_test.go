@@ -112,3 +112,28 @@ func TestFinishWhatIsGone(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// TestInOrder: what is done in the wrong order is told in the right one.
+func TestInOrder(t *testing.T) {
+	o := inOrder{lanes: make(lanes, 3)}
+	told, first, second := make(chan int, 3), make(chan bool), make(chan bool)
+	do := func(n int, after, before chan bool) {
+		o.run(func() func() {
+			if after != nil {
+				<-after
+			}
+			if before != nil {
+				close(before)
+			}
+			return func() { told <- n }
+		})
+	}
+	do(1, first, nil)
+	do(2, second, first)
+	do(3, nil, second)
+	for n := 1; n <= 3; n++ {
+		if got := <-told; got != n {
+			t.Errorf("%d is told as number %d", got, n)
+		}
+	}
+}

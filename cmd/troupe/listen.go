@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
 
 	"troupe/actors/ports/remotestore"
 )
@@ -49,18 +50,32 @@ func (c *daemonCmd) listen(s *session) ([]net.Listener, error) {
 
 // listenAt makes a socket that everybody may connect to: who may do what is
 // decided by who it is. It gets its name only when clients can come, and takes the
-// name of one that nobody listens at.
+// name of one that nobody listens at, but of nothing else.
 func listenAt(path string) (*namedListener, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make socket: %w", err)
+		return nil, fmt.Errorf("listen at '%s': %w", path, err)
 	}
 	if answers(path) {
 		return nil, hinted(fmt.Errorf("listen at '%s': a daemon listens there already", path), "troupe daemon --socket FILE listens elsewhere")
 	}
-	hidden := filepath.Join(dir, fmt.Sprintf(".%d", os.Getpid()))
+	if st, err := os.Lstat(path); err == nil && st.Mode()&(os.ModeSocket|os.ModeSymlink) == 0 {
+		return nil, fmt.Errorf("listen at '%s': something that is no socket lies there", path)
+	}
+	l, err := listenHidden(path, filepath.Join(dir, fmt.Sprintf(".%d", os.Getpid())))
+	if errno := unix.Errno(0); errors.As(err, &errno) { // the other name is nobody's concern
+		err = errno
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen at '%s': %w", path, err)
+	}
+	return l, nil
+}
+
+// listenHidden makes the socket under another name first.
+func listenHidden(path, hidden string) (*namedListener, error) {
 	if err := os.Remove(hidden); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("make socket: %w", err)
+		return nil, err
 	}
 	var l *net.UnixListener
 	err := remotestore.AtShortName(hidden, func(name string) (err error) {
@@ -68,7 +83,7 @@ func listenAt(path string) (*namedListener, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make socket: %w", err)
+		return nil, err
 	}
 	l.SetUnlinkOnClose(false)
 	err = os.Chmod(hidden, 0o666)
@@ -76,7 +91,7 @@ func listenAt(path string) (*namedListener, error) {
 		err = os.Rename(hidden, path)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make socket: %w", err), l.Close(), os.Remove(hidden))
+		return nil, errors.Join(err, l.Close(), os.Remove(hidden))
 	}
 	return &namedListener{UnixListener: l, path: path}, nil
 }

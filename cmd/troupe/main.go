@@ -100,7 +100,7 @@ func dispatch(ctx context.Context, args []string) error {
 	}
 	chosen, err := parser.Parse(args)
 	if err != nil {
-		return hinted(&codedError{code: exitUsage, text: err.Error()}, "troupe --help lists the commands; troupe COMMAND --help says what one takes")
+		return hinted(&codedError{code: exitUsage, text: plainly(err.Error())}, "troupe --help lists the commands; troupe COMMAND --help says what one takes")
 	}
 	root, more, err := storeFlag(c.Store)
 	if err != nil {
@@ -119,6 +119,14 @@ func dispatch(ctx context.Context, args []string) error {
 		return err
 	}
 	return chosen.Run(s)
+}
+
+// plainly says of a flag without its value, in our words, what the parser says in its own.
+func plainly(said string) string {
+	if flag, _, is := strings.Cut(said, ": expected "); is && strings.HasSuffix(said, `got "EOL" (<EOL>)`) {
+		return fmt.Sprintf("flag '%s' requires a value", flag)
+	}
+	return said
 }
 
 // takeOptions takes "--option NAME VALUE" out of the arguments: it has two

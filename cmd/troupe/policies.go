@@ -60,7 +60,7 @@ func (p *policies) make(c config.Settings) (ports.BuildPolicy, error) {
 	policy.Sandbox.Own, policy.Optimise, policy.Experimental = p.own, c.AutoOptimiseStore, c.ExperimentalFeatures
 	var err error
 	if policy.Keys, err = signature.ReadSecretKeys(c.SecretKeyFiles); err != nil {
-		return policy, err
+		return policy, fmt.Errorf("secret-key-files: %w", err)
 	}
 	if policy.Builtin, err = builtinPolicy(c); err != nil {
 		return policy, err
@@ -87,7 +87,7 @@ func cachePolicy(c config.Settings, b ports.BuiltinPolicy) (ports.CachePolicy, e
 func trustOf(c config.Settings) (addition.Trust, error) {
 	keys, err := signature.ParsePublicKeys(c.TrustedPublicKeys)
 	if err != nil {
-		return addition.Trust{}, err
+		return addition.Trust{}, fmt.Errorf("trusted-public-keys: %w", err)
 	}
 	own, err := signature.ReadSecretKeys(c.SecretKeyFiles)
 	return addition.Trust{Keys: append(keys, own.Public()...), Everything: !c.RequireSigs}, err

@@ -34,7 +34,7 @@ func (db *DB) needSpace(what string, bytes uint64) error {
 		return fmt.Errorf("%s database: %w", what, err)
 	}
 	if usage.AvailBytes < bytes {
-		return fmt.Errorf("%s database: %w: %d bytes are left in %q", what, ErrDiskFull, usage.AvailBytes, db.dir)
+		return fmt.Errorf("%s database: %w: %d KiB are left in %q, and there must be %d", what, ErrDiskFull, usage.AvailBytes>>10, db.dir, bytes>>10)
 	}
 	if db.holder == nil {
 		return nil
@@ -44,7 +44,7 @@ func (db *DB) needSpace(what string, bytes uint64) error {
 		return fmt.Errorf("%s database: %w", what, err)
 	}
 	if st.Files > 0 && st.Ffree < filesReserve { // some file systems have no number of files
-		return fmt.Errorf("%s database: %w: room for %d files is left in %q", what, ErrDiskFull, st.Ffree, db.dir)
+		return fmt.Errorf("%s database: %w: room for %d files is left in %q, and there must be for %d", what, ErrDiskFull, st.Ffree, db.dir, filesReserve)
 	}
 	return nil
 }

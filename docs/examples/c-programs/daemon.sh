@@ -5,6 +5,7 @@
 #   WORKDIR is the directory that fetch.sh has filled; TROUPE can be executed by everybody.
 #   DAEMON_UID=1234 runs our daemon as that user, else it is root's, with build users.
 #   NIX_BUILD is another client, for instance that of a newer Nix.
+#   DAEMONS=troupe builds by ours alone, and compares with what an earlier run has of nix-daemon.
 #
 # Each daemon has a mount namespace in which /nix is its own and in which there are
 # build users; nothing of it is left but WORKDIR/nix and WORKDIR/troupe.
@@ -14,7 +15,7 @@ if [ -z "${HOLDS-}" ]; then
   troupe=$(readlink -f "$1") work=$(cd "$2" && pwd) attribute=${3:-all} user=${DAEMON_UID:-0}
   export troupe work here attribute
   base=$((60000 + RANDOM % 1000 * 20)) # of two runs at a time each has its own: a daemon kills what a build user has left
-  for HOLDS in nix troupe; do
+  for HOLDS in ${DAEMONS:-nix troupe}; do
     world=$work/$HOLDS-world
     mkdir -p "$world"/{nix/store,nix/var/nix,etc,conf}
     members=
