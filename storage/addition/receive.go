@@ -92,9 +92,14 @@ func receiveFile(ctx context.Context, place string, algorithm nixhash.Algorithm,
 		return nixhash.Hash{}, err
 	}
 	h := algorithm.New()
-	_, err = io.Copy(io.MultiWriter(f, h), untilDone{ctx, r}) // 32 KiB at a time
+	buf := copyBuffers.Get().(*[]byte)
+	_, err = io.CopyBuffer(io.MultiWriter(f, h), untilDone{ctx, r}, *buf)
+	copyBuffers.Put(buf)
 	return nixhash.Finish(algorithm, h), errors.Join(err, f.Close())
 }
+
+// copyBuffers are kept for the next file: most are small.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // receiveArchive restores an archive, with the metadata of the store, and hashes it as
 // it comes; an archive has one form only, so that what came is what is there. With
