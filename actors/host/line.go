@@ -1,6 +1,10 @@
 package host
 
-import "sync"
+import (
+	"sync"
+
+	"troupe/storage/pace"
+)
 
 // line is the dispatcher of machines: each takes its messages in the order in
 // which there was something for it, one machine at a time. What is decided then
@@ -20,7 +24,7 @@ func (l *line) Schedule(turn func()) {
 	l.turns = append(l.turns, turn)
 	if !l.serving {
 		l.serving = true
-		go l.serve()
+		pace.Go(l.serve)
 	}
 }
 

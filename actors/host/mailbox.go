@@ -4,7 +4,15 @@ import (
 	"sync"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"troupe/storage/pace"
 )
+
+// atOnce lets ports proceed whenever they have messages.
+type atOnce struct{}
+
+func (atOnce) Schedule(turns func()) { pace.Go(turns) }
+func (atOnce) Throughput() int       { return 1 } // one message a turn
 
 // mailbox is the queue of one actor. Unlike protoactor's own it hands over a
 // single message per turn of [mailbox.deliver], so that what runs the turns

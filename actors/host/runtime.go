@@ -112,7 +112,7 @@ func (r *Runtime) spawn(at messages.Address, k Kind, owner messages.Address) {
 // SpawnPort starts a port: handle is called for one message at a time, and
 // must not block.
 func (r *Runtime) SpawnPort(at messages.Address, handle func(messages.Message)) {
-	r.add(at, actor.NewDefaultDispatcher(1), func(c actor.Context) {
+	r.add(at, atOnce{}, func(c actor.Context) {
 		if in, ok := c.Message().(messages.Message); ok {
 			handle(in)
 		}

@@ -57,7 +57,7 @@ type build struct {
 	nest     *Nest  // nil where the builder may ask for nothing
 	drv      *derivation.Derivation
 	options  derivation.Options
-	inputs   []storepath.Path          // the closure
+	inputs   inputs
 	replace  []storepath.Path          // outputs that are valid already and wrong
 	valid    map[string]storepath.Path // outputs that are valid already, by name
 	reused   map[string]bool           // those of them that stay as they are

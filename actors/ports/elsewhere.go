@@ -170,7 +170,11 @@ func (p *Builds) engageWith(b *build, m *messages.PrepareBuild) (err error) {
 	if err != nil {
 		return err
 	}
-	b.engagement, err = p.elsewhere.Engage(b.hookContext(), Work{Build: b.id, Place: m.Place, Path: b.path, Derivation: b.drv, Inputs: b.inputs,
+	inputs, err := b.inputs.closure()
+	if err != nil {
+		return err
+	}
+	b.engagement, err = p.elsewhere.Engage(b.hookContext(), Work{Build: b.id, Place: m.Place, Path: b.path, Derivation: b.drv, Inputs: inputs,
 		Outputs: missing, Policy: b.policy, Limits: m.Limits})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"troupe/messages"
@@ -101,9 +102,9 @@ func (b *build) outputs(made []*made) (all []messages.Output) {
 // makes its metadata canonical, hashes and scans it, and checks what the
 // derivation demands of it.
 func (p *Builds) take(b *build) ([]*made, error) {
-	candidates := b.candidates()
+	likely := slices.Clone(b.inputs.direct)
 	for _, o := range b.drv.Outputs {
-		candidates = append(candidates, b.named(o).Path)
+		likely = append(likely, b.named(o).Path)
 	}
 	seen := map[localstore.Inode]struct{}{}
 	var outputs []*made
@@ -112,7 +113,7 @@ func (p *Builds) take(b *build) ([]*made, error) {
 			continue
 		}
 		out := &made{Output: b.named(o), real: b.scratch(p.s.Layout, o)}
-		if err := p.examine(b, out, candidates, seen); err != nil {
+		if err := p.examine(b, out, likely, seen); err != nil {
 			return nil, err
 		}
 		outputs = append(outputs, out)
@@ -136,7 +137,7 @@ func (b *build) named(o derivation.Output) derivation.Output {
 	return o
 }
 
-func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen map[localstore.Inode]struct{}) error {
+func (p *Builds) examine(b *build, out *made, likely []storepath.Path, seen map[localstore.Inode]struct{}) error {
 	dir := p.s.Layout.Dir
 	if _, err := os.Lstat(out.real); errors.Is(err, os.ErrNotExist) {
 		return &rejection{messages.OutputRejected, 0, fmt.Errorf("builder for '%s' failed to produce output path for output '%s' at '%s'",
@@ -151,11 +152,12 @@ func (p *Builds) examine(b *build, out *made, candidates []storepath.Path, seen 
 	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen}); err != nil {
 		return &rejection{messages.OutputRejected, 0, err}
 	}
+	others := b.candidates
 	if b.options.DiscardReferences[out.Name] {
-		candidates = nil
+		likely, others = nil, nil
 	}
 	var err error
-	if out.Scanned, err = localstore.Scan(out.real, candidates); err != nil || out.Kind != derivation.Fixed {
+	if out.Scanned, err = localstore.ScanFor(out.real, likely, others); err != nil || out.Kind != derivation.Fixed {
 		return err
 	}
 	if err := p.checkFixedReferences(b, out); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"troupe/messages"
+	"troupe/storage/pace"
 	"troupe/storage/pathlock"
 	"troupe/storage/storepath"
 )
@@ -65,7 +66,7 @@ func (l *Locks) start(owner messages.Address, paths []storepath.Path, lock func(
 	for i, p := range paths {
 		files[i] = l.real(p)
 	}
-	l.wg.Go(func() {
+	l.begin(func() {
 		held, err := lock(ctx, files)
 		o.held = held
 		close(o.done)
@@ -76,6 +77,15 @@ func (l *Locks) start(owner messages.Address, paths []storepath.Path, lock func(
 			l.forget(owner, o)
 		}
 		l.out.Send(messages.PathLocks, lockAnswer(owner, err))
+	})
+}
+
+// begin does what may wait beside the rest.
+func (l *Locks) begin(work func()) {
+	l.wg.Add(1)
+	pace.Go(func() {
+		defer l.wg.Done()
+		work()
 	})
 }
 
@@ -108,7 +118,7 @@ func (l *Locks) unlock(m *messages.Unlock) {
 	o := l.owners[m.Owner]
 	delete(l.owners, m.Owner)
 	l.mu.Unlock()
-	l.wg.Go(func() {
+	l.begin(func() {
 		if o != nil {
 			l.check(o.release())
 		}

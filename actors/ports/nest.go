@@ -67,7 +67,11 @@ func (p *Builds) openNest(b *build) error {
 	}
 	n := &Nest{Goal: b.id, Settings: b.settings, s: p.s, b: b, seen: map[storepath.Path]bool{}}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	for _, in := range b.inputs {
+	all, err := b.inputs.closure()
+	if err != nil {
+		return err
+	}
+	for _, in := range all {
 		n.seen[in] = true
 	}
 	b.nest = n
@@ -233,12 +237,13 @@ func (n *Nest) copyIn(real, name string) (err error) {
 	return localstore.Rename(place, filepath.Join(n.b.places.Store, name))
 }
 
-// candidates are the paths that outputs may refer to, beside each other.
-func (b *build) candidates() []storepath.Path {
-	if b.nest == nil {
-		return slices.Clone(b.inputs)
+// candidates are all paths that outputs may refer to, beside each other.
+func (b *build) candidates() ([]storepath.Path, error) {
+	all, err := b.inputs.closure()
+	if err != nil || b.nest == nil {
+		return all, err
 	}
 	b.nest.mu.Lock()
 	defer b.nest.mu.Unlock()
-	return slices.Concat(b.inputs, b.nest.added)
+	return slices.Concat(all, b.nest.added), nil
 }

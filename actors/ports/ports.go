@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"troupe/messages"
+	"troupe/storage/pace"
 )
 
 // Outbox is where ports send their results.
@@ -22,12 +23,17 @@ type Outbox interface {
 // ForEach calls f for each number below n, some at a time, and returns the first
 // error there is when all are done.
 func ForEach(n int, f func(i int) error) error {
+	if n == 1 {
+		return f(0)
+	}
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	busy := make(lanes, askedAtOnce)
 	for i := range n {
 		busy <- struct{}{}
-		wg.Go(func() {
+		wg.Add(1)
+		pace.Go(func() {
+			defer wg.Done()
 			defer func() { <-busy }()
 			errs[i] = f(i)
 		})
@@ -43,7 +49,7 @@ const askedAtOnce = 64
 // waiting goroutines: one for each request that an actor has under way.
 type lanes chan struct{} // as deep as what runs at a time
 
-func (l lanes) run(work func()) { go l.do(work) }
+func (l lanes) run(work func()) { pace.Go(func() { l.do(work) }) }
 
 func (l lanes) do(work func()) {
 	l <- struct{}{}
@@ -62,7 +68,7 @@ type inOrder struct {
 func (o *inOrder) run(work func() (tell func())) {
 	before, told := o.last, make(chan struct{})
 	o.last = told
-	go func() {
+	pace.Go(func() {
 		defer close(told)
 		var tell func()
 		o.do(func() { tell = work() })
@@ -70,5 +76,5 @@ func (o *inOrder) run(work func() (tell func())) {
 			<-before // the lane is for others meanwhile
 		}
 		tell()
-	}()
+	})
 }

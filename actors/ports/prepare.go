@@ -59,13 +59,8 @@ func (p *Builds) read(b *build, m *messages.PrepareBuild) (err error) {
 	if b.options, err = b.drv.Options(dir); err != nil {
 		return inputError{err}
 	}
-	for in, err := range p.s.DB.Closure(m.Inputs...) {
-		if err != nil {
-			return fmt.Errorf("closure of the inputs of '%s': %w", dir.Join(b.path), err)
-		}
-		b.inputs = append(b.inputs, in)
-	}
-	return nil
+	b.inputs = inputs{of: dir.Join(b.path), direct: m.Inputs, db: p.s.DB}
+	return b.inputs.check()
 }
 
 // clearOutputs removes what lies at the outputs' places and is not valid: the
@@ -203,10 +198,16 @@ func (p *Builds) specify(b *build, boxed bool) error {
 	if err != nil {
 		return inputError{err}
 	}
+	var visible []storepath.Path // which makes no difference without a sandbox
+	if boxed {
+		if visible, err = b.inputs.closure(); err != nil {
+			return err
+		}
+	}
 	b.spec, err = sandbox.Make(sandbox.Request{
 		Policy: b.policy.Sandbox, StoreDir: p.s.Layout.Dir, Derivation: b.drv, Path: b.path, Options: b.options,
 		Builder: view.Builder, Args: view.Args, Env: view.Env, HostBuild: b.hostBuild(), HostTmp: b.hostTmp(),
-		Inputs: b.inputs, Real: p.s.Layout.RealPath, Look: linux.Look,
+		Inputs: visible, Real: p.s.Layout.RealPath, Look: linux.Look,
 		OutsideUID: b.user.UID, OutsideGID: b.user.GID, Groups: b.user.Groups, Shared: b.user.Shared,
 	})
 	if err != nil {
@@ -232,10 +233,6 @@ func (p *Builds) view(b *build, boxed bool) (environment.View, error) {
 	if boxed {
 		seen = b.policy.Sandbox.BuildDir
 	}
-	inputs := make(map[storepath.Path]bool, len(b.inputs))
-	for _, in := range b.inputs {
-		inputs[in] = true
-	}
 	outputs := map[string]environment.Output{}
 	for _, o := range b.drv.Outputs {
 		outputs[o.Name] = environment.Output{Scratch: b.place(o), Final: o.Path}
@@ -250,7 +247,7 @@ func (p *Builds) view(b *build, boxed bool) (environment.View, error) {
 	}
 	return environment.Make(environment.Request{
 		Dir: p.s.Layout.Dir, Derivation: b.drv, Options: b.options, Outputs: outputs, BuildDir: seen, Cores: cores,
-		HostEnv: b.policy.HostEnv, Remote: remote, Inputs: func(q storepath.Path) bool { return inputs[q] }, Store: storeFacts{p.s.DB, p.s},
+		HostEnv: b.policy.HostEnv, Remote: remote, Inputs: b.inputs.has, Store: storeFacts{p.s.DB, p.s},
 	})
 }
 

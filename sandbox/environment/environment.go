@@ -38,7 +38,7 @@ type Request struct {
 	// HostEnv reads a variable of the service for impureEnvVars; one that is not set is empty.
 	HostEnv func(name string) string
 	// Inputs says whether a path is in the closure of the derivation's inputs.
-	Inputs func(storepath.Path) bool
+	Inputs func(storepath.Path) (bool, error)
 	// Remote is the store that the builder may use, as a URL; "" is none.
 	Remote string
 	// Store is asked only where exportReferencesGraph is set.

@@ -97,7 +97,7 @@ func (g golden) request(t *testing.T) Request {
 	return Request{
 		Dir: dir, Derivation: drv, Options: options, Outputs: outputs, BuildDir: g.BuildDir, Cores: 3,
 		HostEnv: func(name string) string { return host[name] },
-		Inputs:  func(p storepath.Path) bool { _, ok := g.Paths[dir.Join(p)]; return ok },
+		Inputs:  func(p storepath.Path) (bool, error) { _, ok := g.Paths[dir.Join(p)]; return ok, nil },
 		Store:   store{g},
 	}
 }

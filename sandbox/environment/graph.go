@@ -57,7 +57,11 @@ func (g graph) sorted() []storepath.Path {
 func exportReferences(r Request, roots []storepath.Path) (graph, error) {
 	g := graph{}
 	for _, root := range roots {
-		if !r.Inputs(root) {
+		known, err := r.Inputs(root)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
 			return nil, fmt.Errorf("cannot export references of path '%s' because it is not in the input closure of the derivation", r.Dir.Join(root))
 		}
 		if err := g.add(r.Store, root); err != nil {

@@ -19,7 +19,7 @@ func TestRefusals(t *testing.T) {
 		want   string
 	}{
 		"graph of a path that is no input": {
-			func(r *Request) { r.Inputs = func(storepath.Path) bool { return false } },
+			func(r *Request) { r.Inputs = func(storepath.Path) (bool, error) { return false, nil } },
 			"because it is not in the input closure of the derivation",
 		},
 		"graph of a path that is not valid": {

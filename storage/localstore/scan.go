@@ -25,15 +25,21 @@ type Scanned struct {
 // Scan hashes a tree's archive and finds which candidates it refers to, in one
 // pass.
 func Scan(real string, candidates []storepath.Path) (Scanned, error) {
-	byPart := make(map[string]storepath.Path, len(candidates))
-	parts := make([]string, 0, len(candidates))
-	for _, c := range candidates {
-		if _, twice := byPart[c.HashPart()]; !twice {
-			byPart[c.HashPart()] = c
-			parts = append(parts, c.HashPart())
+	return ScanFor(real, candidates, nil)
+}
+
+// ScanFor is Scan where only the likely candidates are at hand. More, which may be nil, has
+// all others; it is called at most once, where something in the tree may be one of them.
+func ScanFor(real string, likely []storepath.Path, more func() ([]storepath.Path, error)) (Scanned, error) {
+	byPart := map[string]storepath.Path{}
+	var rest func() ([]string, error)
+	if more != nil {
+		rest = func() ([]string, error) {
+			others, err := more()
+			return partsOf(others, byPart), err
 		}
 	}
-	h := references.NewHashing(parts)
+	h := references.NewHashing(partsOf(likely, byPart), rest)
 	if err := nar.Dump(h, real); err != nil {
 		return Scanned{}, err
 	}
@@ -43,6 +49,18 @@ func Scan(real string, candidates []storepath.Path) (Scanned, error) {
 	}
 	slices.SortFunc(s.References, storepath.Path.Compare)
 	return s, nil
+}
+
+// partsOf lists the hash parts of paths, and notes whose they are: the first one's.
+func partsOf(paths []storepath.Path, byPart map[string]storepath.Path) []string {
+	parts := make([]string, 0, len(paths))
+	for _, p := range paths {
+		if _, twice := byPart[p.HashPart()]; !twice {
+			byPart[p.HashPart()] = p
+			parts = append(parts, p.HashPart())
+		}
+	}
+	return parts
 }
 
 // HashTree hashes a tree as a content-addressed path is hashed. Flat and text

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,16 +17,21 @@ import (
 //
 // Whoever waits for the lock has the file open and must find it marked, as with any
 // lock file that is deleted. So a file that another process has open is no spare
-// again: the kernel says that by refusing us a lease to write. One that opens it
-// while we ask waits for our next lock of the file, and finds that marked at the
-// latest when the spares are closed.
+// again: the kernel says that by refusing us a lease to write. One whose open began
+// before the file was renamed and ended after we had asked is found when we ask
+// again, [lookAgain] later.
 type Spares struct {
 	dir string // of the same file system as the places, and ours alone
 
 	mu     sync.Mutex // guards what follows
 	free   []*os.File
 	closed bool
+	looks  bool // again, soon
 }
+
+// lookAgain is how long at most one that opened a file just before it became a
+// spare waits to hear of it.
+const lookAgain = time.Second
 
 // spareFiles bounds how many are kept.
 const spareFiles = 16
@@ -87,12 +94,32 @@ func (s *Spares) put(f *os.File) error {
 	keep := !s.closed && len(s.free) < spareFiles
 	if keep {
 		s.free = append(s.free, f)
+		if !s.looks {
+			s.looks = true
+			time.AfterFunc(lookAgain, func() { _ = s.look() })
+		}
 	}
 	s.mu.Unlock()
 	if keep {
 		return nil
 	}
 	return mark(f, f.Name())
+}
+
+// look deletes the spares that another has open after all.
+func (s *Spares) look() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks = false
+	var errs []error
+	s.free = slices.DeleteFunc(s.free, func(f *os.File) bool {
+		if alone(int(f.Fd())) {
+			return false
+		}
+		errs = append(errs, mark(f, f.Name()))
+		return true
+	})
+	return errors.Join(errs...)
 }
 
 // giveBack takes a lock's file away from its place. Only one that was a spare has

@@ -89,6 +89,27 @@ func TestSpareThatAnotherWaitsFor(t *testing.T) {
 	p.end(t, "delete")
 }
 
+// One that has opened a lock file just before it became a spare, and was not seen,
+// is told soon that this is a lock no more.
+func TestSpareThatWasOpenedMeanwhile(t *testing.T) {
+	dir, spares := t.TempDir(), t.TempDir()
+	s := NewSpares(spares)
+	defer s.Close()
+	h, err := s.TryLock([]string{dir + "/a"})
+	must(t, err)
+	must(t, h.Release(true))
+	f, err := os.OpenFile(filepath.Join(spares, names(t, spares)[0]), os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	must(t, unix.Flock(int(f.Fd()), unix.LOCK_EX)) // as one that waits does
+	if info, err := f.Stat(); err != nil || info.Size() == 0 {
+		t.Errorf("it has the lock, and does not know that it is worth nothing: %v", err)
+	}
+	if n := names(t, spares); len(n) > 0 {
+		t.Errorf("a file that another has open is spare: %v", n)
+	}
+}
+
 // awaitOpen returns when a process has a file open.
 func awaitOpen(t *testing.T, pid int, file string) {
 	t.Helper()

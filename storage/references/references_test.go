@@ -37,9 +37,11 @@ func part(r *rand.Rand) string {
 	return string(b)
 }
 
-// scan writes data in pieces of random sizes.
+// scan writes data in pieces of random sizes. Some of the parts are only given when
+// they are asked for.
 func scan(r *rand.Rand, parts []string, data []byte) []string {
-	s := references.NewScanner(parts)
+	likely := r.IntN(len(parts) + 1)
+	s := references.NewScanner(parts[:likely], func() ([]string, error) { return parts, nil })
 	for len(data) > 0 {
 		n := min(len(data), 1+r.IntN(80))
 		s.Write(data[:n])
@@ -93,9 +95,34 @@ func FuzzScanner(f *testing.F) {
 	})
 }
 
+// All parts are asked for once, and only where something may be one that is not known.
+func TestMoreParts(t *testing.T) {
+	likely, other := strings.Repeat("a", 32), strings.Repeat("b", 32)
+	for text, want := range map[string]int{
+		"see " + likely + " and " + other[:31]: 0,
+		"see " + other:                         1,
+		strings.Repeat("c-"+other+" ", 3):      1,
+	} {
+		asked := 0
+		s := references.NewScanner([]string{likely}, func() ([]string, error) { asked++; return []string{likely, other}, nil })
+		if _, err := s.Write([]byte(text)); err != nil || asked != want {
+			t.Errorf("%q: asked %d times, want %d (%v)", text, asked, want, err)
+		}
+		if got := s.Found(); !slices.Equal(got, slow([]string{likely, other}, []byte(text))) {
+			t.Errorf("%q: found %v", text, got)
+		}
+	}
+	lost := errors.New("lost")
+	s := references.NewScanner(nil, func() ([]string, error) { return nil, lost })
+	s.Write([]byte(other))
+	if _, err := s.Write([]byte("the end")); !errors.Is(err, lost) {
+		t.Errorf("parts that cannot be had: %v", err)
+	}
+}
+
 func TestHashing(t *testing.T) {
 	data := []byte("some text with " + strings.Repeat("c", 32) + " in it")
-	h := references.NewHashing([]string{strings.Repeat("c", 32)})
+	h := references.NewHashing([]string{strings.Repeat("c", 32)}, nil)
 	h.Write(data[:20])
 	h.Write(data[20:])
 	if h.Sum() != nixhash.Sum(nixhash.SHA256, data) || h.Size() != uint64(len(data)) || len(h.Found()) != 1 {
@@ -126,7 +153,7 @@ func benchmark(b *testing.B, data []byte, candidates int) {
 	}
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		s := references.NewScanner(parts)
+		s := references.NewScanner(parts, nil)
 		s.Write(data)
 	}
 }

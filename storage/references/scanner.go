@@ -25,33 +25,66 @@ var inAlphabet = func() (t [256]bool) {
 // writes.
 type Scanner struct {
 	wanted []string
-	index  map[[width]byte]int // place in wanted
-	filter [1 << 12]uint64     // a bit for the hash of each part
+	more   func() ([]string, error) // nil where there are no others, or they are among wanted
+	err    error                    // of more
+	index  map[[width]byte]int      // place in wanted
+	filter []uint64                 // a bit for the hash of each part; the length is a power of two
 	found  []bool
 	tail   []byte // the last bytes written, fewer than a part
 }
 
-// NewScanner makes a scanner for hash parts, each of 32 characters.
-func NewScanner(parts []string) *Scanner {
-	s := &Scanner{wanted: parts, index: make(map[[width]byte]int, len(parts)), found: make([]bool, len(parts)), tail: make([]byte, 0, 2*width)}
-	for i, p := range parts {
-		key := [width]byte([]byte(p))
-		s.index[key] = i
-		bucket := bucketOf(key[:])
-		s.filter[bucket>>6] |= 1 << (bucket & 63)
-	}
+// NewScanner makes a scanner for hash parts, each of 32 characters. Where these are
+// only those that are likely to come, more has all others: it is called at most once,
+// for the first thing that looks like a part and is none of them.
+func NewScanner(parts []string, more func() ([]string, error)) *Scanner {
+	s := &Scanner{more: more, index: make(map[[width]byte]int, len(parts)), tail: make([]byte, 0, 2*width)}
+	s.want(parts)
 	return s
 }
 
-// bucketOf spreads the first eight characters over the filter.
-func bucketOf(window []byte) uint32 {
-	return uint32(binary.LittleEndian.Uint64(window)*0x9e3779b97f4a7c15>>46) & (1<<18 - 1)
+// A filter is small where there are few parts: most builds have few inputs, and
+// leave little to be searched.
+const (
+	fewParts    = 64
+	smallFilter = 1 << 6  // words
+	largeFilter = 1 << 12 // 32 KiB, what a processor has at hand
+)
+
+// want adds parts to those that are searched for.
+func (s *Scanner) want(parts []string) {
+	for _, p := range parts {
+		key := [width]byte([]byte(p))
+		if _, twice := s.index[key]; !twice {
+			s.index[key] = len(s.wanted)
+			s.wanted = append(s.wanted, p)
+		}
+	}
+	s.found = append(s.found, make([]bool, len(s.wanted)-len(s.found))...)
+	size := smallFilter
+	if len(s.wanted) > fewParts {
+		size = largeFilter
+	}
+	s.filter = make([]uint64, size)
+	for key := range s.index {
+		bucket := s.bucketOf(key[:])
+		s.filter[bucket>>6] |= 1 << (bucket & 63)
+	}
 }
 
-// Write implements [io.Writer]; it never fails.
+// bucketOf spreads the first eight characters over the filter.
+func (s *Scanner) bucketOf(window []byte) uint32 {
+	return uint32(binary.LittleEndian.Uint64(window)*0x9e3779b97f4a7c15>>46) & uint32(len(s.filter)<<6-1)
+}
+
+// Write implements [io.Writer]; it fails where more parts could not be had.
 func (s *Scanner) Write(b []byte) (int, error) {
-	if len(s.index) == 0 {
-		return len(b), nil
+	s.search(b)
+	return len(b), s.err
+}
+
+func (s *Scanner) search(b []byte) {
+	if len(s.index) == 0 && s.more == nil {
+		return
 	}
 	if len(s.tail) > 0 {
 		// What begins in the tail ends within the first bytes of b.
@@ -59,12 +92,11 @@ func (s *Scanner) Write(b []byte) (int, error) {
 		s.scan(head)
 		if len(b) < width-1 {
 			s.tail = append(s.tail[:0], head[max(0, len(head)-(width-1)):]...)
-			return len(b), nil
+			return
 		}
 	}
 	s.scan(b)
 	s.tail = append(s.tail[:0], b[max(0, len(b)-(width-1)):]...)
-	return len(b), nil
 }
 
 // scan looks at every window of b. It looks at a window's last character first:
@@ -103,16 +135,29 @@ func lastForeign(window []byte) int {
 }
 
 func (s *Scanner) look(window []byte) {
-	bucket := bucketOf(window)
-	if s.filter[bucket>>6]&(1<<(bucket&63)) == 0 {
+	if s.find(window) || s.more == nil {
 		return
 	}
-	if i, ok := s.index[[width]byte(window)]; ok {
-		s.found[i] = true
-	}
+	parts, err := s.more()
+	s.more, s.err = nil, err
+	s.want(parts)
+	s.find(window)
 }
 
-// Found lists the parts that came, in the order in which they were given.
+// find reports whether a window is a part that is searched for.
+func (s *Scanner) find(window []byte) bool {
+	bucket := s.bucketOf(window)
+	if s.filter[bucket>>6]&(1<<(bucket&63)) == 0 {
+		return false
+	}
+	i, ok := s.index[[width]byte(window)]
+	if ok {
+		s.found[i] = true
+	}
+	return ok
+}
+
+// Found lists the parts that came, in the order in which they were given, each once.
 func (s *Scanner) Found() (parts []string) {
 	for i, f := range s.found {
 		if f {
@@ -130,12 +175,12 @@ type Hashing struct {
 	size uint64
 }
 
-// NewHashing makes a hashing scanner.
-func NewHashing(parts []string) *Hashing {
-	return &Hashing{Scanner: NewScanner(parts), hash: sha256.New()}
+// NewHashing makes a hashing scanner; see [NewScanner].
+func NewHashing(parts []string, more func() ([]string, error)) *Hashing {
+	return &Hashing{Scanner: NewScanner(parts, more), hash: sha256.New()}
 }
 
-// Write implements [io.Writer]; it never fails.
+// Write implements [io.Writer]; it fails as the scanner does.
 func (h *Hashing) Write(b []byte) (int, error) {
 	h.hash.Write(b)
 	h.size += uint64(len(b))

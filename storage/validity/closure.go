@@ -48,6 +48,7 @@ func (w *walk) levels(roots []storepath.Path, yield func(storepath.Path, error) 
 	}
 	for len(w.next) > 0 && w.err == nil {
 		level := w.next
+		w.db.asked.walked.Add(int64(len(level)))
 		w.next = nil
 		slices.SortFunc(level, storepath.Path.Compare)
 		for _, p := range level {

@@ -30,7 +30,7 @@ func TestAClosureIsKnown(t *testing.T) {
 	wantClosure(t, db, "a", "a b")
 	before := db.Operations()
 	wantClosure(t, db, "a", "a b")
-	if now := db.Operations(); now != before {
+	if now := db.Operations(); now.Gets != before.Gets || now.Scans != before.Scans {
 		t.Errorf("operations: %+v, before %+v", now, before)
 	}
 	must(t, db.Replace(info("a", "a", "c")))

@@ -2,16 +2,18 @@ package validity
 
 import "sync/atomic"
 
-// Operations counts what was asked of Pebble since the database was opened.
+// Operations counts what was asked of Pebble since the database was opened, and the
+// paths that were walked over for closures, which are mostly known without it.
 type Operations struct {
 	Gets    int64 // single keys
 	Scans   int64 // iterators
 	Batches int64 // that were written, each synced
+	Walked  int64 // paths
 }
 
-type operations struct{ gets, scans, batches atomic.Int64 }
+type operations struct{ gets, scans, batches, walked atomic.Int64 }
 
 // Operations are those so far.
 func (db *DB) Operations() Operations {
-	return Operations{db.asked.gets.Load(), db.asked.scans.Load(), db.asked.batches.Load()}
+	return Operations{db.asked.gets.Load(), db.asked.scans.Load(), db.asked.batches.Load(), db.asked.walked.Load()}
 }

@@ -12,6 +12,7 @@ import (
 	"troupe/actors/ports"
 	"troupe/messages"
 	"troupe/storage/addition"
+	"troupe/storage/pace"
 )
 
 // Caches is the port. What runs at a time is bounded by the number of goals, and
@@ -98,7 +99,7 @@ func (p *Caches) find(goal messages.Address) *task {
 func (p *Caches) run(t *task, goal messages.Address, work func() messages.Message) {
 	p.wg.Add(1)
 	t.work.Add(1)
-	go func() {
+	pace.Go(func() {
 		defer p.wg.Done()
 		defer t.work.Done()
 		if answer := work(); t.ctx.Err() == nil {
@@ -107,7 +108,7 @@ func (p *Caches) run(t *task, goal messages.Address, work func() messages.Messag
 		if t.found == nil {
 			p.drop(t, goal)
 		}
-	}()
+	})
 }
 
 // drop forgets a task of which nothing is left: the goal may have begun another.

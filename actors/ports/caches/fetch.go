@@ -100,22 +100,24 @@ func (p *Caches) tell(goal messages.Address, unpacked *counter, archive archive)
 		p.out.Send(messages.Progress, &messages.PathProgress{
 			Goal: goal, Unpacked: uint64(unpacked.n.Load()), Received: uint64(archive.Received())})
 	}
-	tick, over, done := time.NewTicker(progressEvery), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-tick.C:
-				say()
-			case <-over:
-				return
-			}
+	var mu sync.Mutex // guards what follows
+	over := false
+	var next *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	next = time.AfterFunc(progressEvery, func() { // most fetches are over before
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			say()
+			next.Reset(progressEvery)
 		}
-	}()
+	})
 	return func() {
-		tick.Stop()
-		close(over)
-		<-done
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		next.Stop()
 		say()
 	}
 }

@@ -10,6 +10,7 @@ type copies struct {
 	counts
 	open                  map[messages.Address]*copying
 	narSize, downloadSize uint64 // bytes of all that was or will be fetched
+	reported              bool   // all this is about to be told
 }
 
 // copying is one path that is fetched, or about to be.
@@ -127,10 +128,18 @@ func (w *watcher) seeFetchEnd(g *goal) {
 	w.reportCopies()
 }
 
-// reportCopies queues the state of all fetches; under mu.
+// reportCopies has the state of all fetches told, the newest where it changes again
+// before; under mu.
 func (w *watcher) reportCopies() {
-	c := w.copied
+	if w.copied.reported {
+		return
+	}
+	w.copied.reported = true
 	w.post(func() {
+		w.mu.Lock()
+		c := w.copied
+		w.copied.reported = false
+		w.mu.Unlock()
 		w.out.result(w.copies, workerproto.ResProgress, workerproto.Number(c.done), workerproto.Number(c.done+c.counts.open),
 			workerproto.Number(c.running), workerproto.Number(c.failed))
 		w.out.result(w.realise, workerproto.ResSetExpected, workerproto.Number(uint64(workerproto.ActCopyPath)), workerproto.Number(c.narSize))

@@ -32,7 +32,7 @@ func costs(t *testing.T, n int) (c counts) {
 	runtime.ReadMemStats(&after)
 	is := w.db.Operations()
 	return counts{after.Mallocs - before.Mallocs, after.TotalAlloc - before.TotalAlloc,
-		validity.Operations{Gets: is.Gets - was.Gets, Scans: is.Scans - was.Scans, Batches: is.Batches - was.Batches}}
+		validity.Operations{Gets: is.Gets - was.Gets, Scans: is.Scans - was.Scans, Batches: is.Batches - was.Batches, Walked: is.Walked - was.Walked}}
 }
 
 // TestCounts bounds what a trivial derivation costs in the whole service: what 60 do
@@ -50,13 +50,47 @@ func TestCounts(t *testing.T) {
 	}{
 		{"allocations", per(few.allocations, many.allocations), 1150},
 		{"allocated bytes", per(few.bytes, many.bytes), 360_000},
-		{"gets of Pebble", per(uint64(few.Gets), uint64(many.Gets)), 12},
+		{"gets of Pebble", per(uint64(few.Gets), uint64(many.Gets)), 13},
 		{"scans of Pebble", per(uint64(few.Scans), uint64(many.Scans)), 0.2},
+		{"paths of closures", per(uint64(few.Walked), uint64(many.Walked)), 0},
 		{"batches of Pebble", per(uint64(few.Batches), uint64(many.Batches)), 0.5},
 	} {
 		t.Logf("%s: %.1f a derivation, %.1f allowed", c.what, c.got, c.most)
 		if c.got > c.most {
 			t.Errorf("%s: %.1f a derivation, more than %.1f", c.what, c.got, c.most)
 		}
+	}
+}
+
+// An output may refer to what is far below the inputs that its derivation names, of
+// which a build without a sandbox does not hold a list.
+func TestDistantReferences(t *testing.T) {
+	w := newWorld(t)
+	leaf := w.derivation("leaf", "echo > $out")
+	mid := w.derivation("mid", "echo $inputs > $out", leaf)
+	above := w.derivation("above", "echo $inputs > $out", mid)
+	top := w.derivation("top", "echo $name > $out; cat $(cat $inputs) >> $out", above)
+	client := w.connect(rootUser, newest)
+	client.add(leaf, mid, above, top)
+	tell[*workerproto.One](client, build(top), nil)
+	if refs, err := w.db.References(top.out); err != nil || len(refs) != 1 || refs[0] != leaf.out {
+		t.Errorf("refers to %v, want %v (%v)", refs, leaf.out, err)
+	}
+}
+
+// TestCountsOfChains counts the paths of closures that are walked over for the steps
+// of a chain: none, without a sandbox, where the outputs name nothing but inputs.
+func TestCountsOfChains(t *testing.T) {
+	w := newWorld(t)
+	var steps []recipe
+	for i := range 8 {
+		steps = append(steps, w.derivation(fmt.Sprint("step-", i), "echo $inputs > $out", steps[max(0, i-1):]...))
+	}
+	client := w.connect(rootUser, newest)
+	client.add(steps...)
+	before := w.db.Operations().Walked
+	tell[*workerproto.One](client, build(steps[7]), nil)
+	if walked := w.db.Operations().Walked - before; walked > 0 {
+		t.Errorf("%d paths were walked over", walked)
 	}
 }

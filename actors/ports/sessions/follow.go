@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"strings"
+	"sync"
 
 	"troupe/messages"
 	"troupe/messages/workerproto"
@@ -65,8 +66,16 @@ type builderLog struct {
 // maxLine bounds a line; a longer one is cut in pieces.
 const maxLine = 64 << 10
 
+// lineReaders are kept for the next log: most builders say little.
+var lineReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxLine) }}
+
 func (b *builderLog) copy(log io.Reader) {
-	lines := bufio.NewReaderSize(log, maxLine)
+	lines := lineReaders.Get().(*bufio.Reader)
+	lines.Reset(log)
+	defer func() {
+		lines.Reset(nil)
+		lineReaders.Put(lines)
+	}()
 	for {
 		line, err := lines.ReadSlice('\n')
 		if len(line) > 0 {

@@ -16,6 +16,7 @@ type output struct {
 	d         workerproto.Dialect
 	verbosity workerproto.Level
 	open      bool // an operation runs, and frames may be written
+	held      int  // so many have more to say before it is sent
 	lastID    uint64
 	err       error // the first; the connection is of no use after it
 }
@@ -40,7 +41,25 @@ func (o *output) frame(m workerproto.Frame) {
 		return
 	}
 	o.note(workerproto.WriteFrame(o.w, m, o.d))
-	o.note(o.w.Flush())
+	if o.held == 0 {
+		o.note(o.w.Flush())
+	}
+}
+
+// together sends all that say says at once, and what others say meanwhile: each time
+// that something is sent costs us a call and wakes the client.
+func (o *output) together(say func()) {
+	o.hold(1)
+	defer o.hold(-1)
+	say()
+}
+
+func (o *output) hold(more int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held += more; o.held == 0 {
+		o.note(o.w.Flush())
+	}
 }
 
 func (o *output) note(err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 
 	"troupe/messages"
 	"troupe/messages/workerproto"
@@ -21,6 +22,7 @@ type watcher struct {
 
 	hooks     map[messages.Address]uint64 // activities; belongs to tell
 	following sync.WaitGroup              // one for each build
+	ending    chan struct{}               // closed when nothing more will be heard
 	over      chan struct{}               // closed when all that was heard is told
 
 	mu     sync.Mutex // guards what follows
@@ -37,20 +39,25 @@ type watcher struct {
 type counts struct{ done, open, running, failed uint64 }
 
 func newWatcher(ctx context.Context, logs Logs, targets []messages.Target, out *output) *watcher {
-	w := &watcher{ctx: ctx, logs: logs, out: out, tops: map[messages.GoalKey]bool{}, over: make(chan struct{}),
+	w := &watcher{ctx: ctx, logs: logs, out: out, tops: map[messages.GoalKey]bool{}, ending: make(chan struct{}), over: make(chan struct{}),
 		wake: make(chan struct{}, 1), hooks: map[messages.Address]uint64{}, need: map[messages.Address]bool{}, runs: map[messages.Address]bool{},
 		copied: copies{open: map[messages.Address]*copying{}}}
 	for _, t := range targets {
 		w.tops[t.Key()] = true
 	}
-	w.realise = out.start(workerproto.StartActivity{Type: workerproto.ActRealise})
-	w.copies = out.start(workerproto.StartActivity{Type: workerproto.ActCopyPaths})
-	w.builds = out.start(workerproto.StartActivity{Type: workerproto.ActBuilds})
+	out.together(func() {
+		w.realise = out.start(workerproto.StartActivity{Type: workerproto.ActRealise})
+		w.copies = out.start(workerproto.StartActivity{Type: workerproto.ActCopyPaths})
+		w.builds = out.start(workerproto.StartActivity{Type: workerproto.ActBuilds})
+	})
 	go w.tell()
 	return w
 }
 
-// tell performs what is queued, one after the other.
+// tellEvery is how long what there is to tell waits for more.
+const tellEvery = 5 * time.Millisecond
+
+// tell performs what is queued, one after the other, and all of it at once.
 func (w *watcher) tell() {
 	defer close(w.over)
 	for range w.wake {
@@ -58,11 +65,17 @@ func (w *watcher) tell() {
 		queue, closed := w.queue, w.closed
 		w.queue = nil
 		w.mu.Unlock()
-		for _, f := range queue {
-			f()
-		}
+		w.out.together(func() {
+			for _, f := range queue {
+				f()
+			}
+		})
 		if closed {
 			return
+		}
+		select {
+		case <-time.After(tellEvery):
+		case <-w.ending:
 		}
 	}
 }
@@ -178,6 +191,7 @@ func (w *watcher) finish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
+	close(w.ending)
 	w.ring()
 }
 
@@ -185,7 +199,9 @@ func (w *watcher) finish() {
 func (w *watcher) wait() {
 	<-w.over
 	w.following.Wait()
-	w.out.stop(w.builds)
-	w.out.stop(w.copies)
-	w.out.stop(w.realise)
+	w.out.together(func() {
+		w.out.stop(w.builds)
+		w.out.stop(w.copies)
+		w.out.stop(w.realise)
+	})
 }

@@ -308,6 +308,8 @@ type recipe struct {
 	drv storepath.Path
 	out storepath.Path
 	d   *derivation.Derivation
+
+	modulo func(storepath.Path) (derivation.ModuloHash, error) // of its inputs
 }
 
 // derivation makes one that has nothing but the host's shell; inputs must have
@@ -323,7 +325,7 @@ func (w *world) derivation(name, script string, inputs ...recipe) recipe {
 	slices.SortFunc(d.Inputs, func(a, b derivation.Input) int { return a.Path.Compare(b.Path) })
 	modulo := func(p storepath.Path) (derivation.ModuloHash, error) {
 		i := slices.IndexFunc(inputs, func(r recipe) bool { return r.drv == p })
-		return inputs[i].d.Modulo(w.layout.Dir, nil)
+		return inputs[i].d.Modulo(w.layout.Dir, inputs[i].modulo)
 	}
 	paths, err := d.OutputPaths(w.layout.Dir, modulo)
 	if err != nil {
@@ -334,7 +336,7 @@ func (w *world) derivation(name, script string, inputs ...recipe) recipe {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return recipe{drv, paths[0], d}
+	return recipe{drv, paths[0], d, modulo}
 }
 
 // fixed makes one whose output is a file with given contents.
@@ -352,7 +354,7 @@ func (w *world) fixed(name, contents, script string) recipe {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return recipe{drv, out, d}
+	return recipe{drv: drv, out: out, d: d}
 }
 
 // add adds derivations as clients do.
