@@ -6,12 +6,11 @@ import (
 	"troupe/storage/pace"
 )
 
-// line is the dispatcher of machines: each takes its messages in the order in
-// which there was something for it, one machine at a time. What is decided then
-// follows from the order in which things came, and not from which goroutine
-// happens to run first: of two goals that are made by one message, the first
-// asks for a slot first. Steps are short and wait for nothing, so that there is
-// nothing to be had from making several at once.
+// line is the dispatcher of machines: all messages for them are taken in the order
+// in which they came, one at a time. What is decided then follows from that order,
+// and not from which goroutine happens to run first: of two goals that are made by
+// one message, the first asks for a slot first. Steps are short and wait for nothing,
+// so that there is nothing to be had from making several at once.
 type line struct {
 	mu      sync.Mutex // guards what follows
 	turns   []any      // func()
@@ -28,8 +27,7 @@ func (l *line) Schedule(turn func()) {
 	}
 }
 
-// Throughput is protoactor's; our mailbox does not ask.
-func (l *line) Throughput() int { return 1 }
+func (l *line) Throughput() int { return oneMessage }
 
 func (l *line) serve() {
 	for turn := l.next(); turn != nil; turn = l.next() {

@@ -12,7 +12,13 @@ import (
 type atOnce struct{}
 
 func (atOnce) Schedule(turns func()) { pace.Go(turns) }
-func (atOnce) Throughput() int       { return 1 } // one message a turn
+func (atOnce) Throughput() int       { return everything }
+
+// What a dispatcher's Throughput says of a turn.
+const (
+	oneMessage = 1 // and turns are had one after the other, whoever has them
+	everything = 1 << 30
+)
 
 // mailbox is the queue of one actor. Unlike protoactor's own it hands over a
 // single message per turn of [mailbox.deliver], so that what runs the turns
@@ -29,13 +35,17 @@ type mailbox struct {
 	system  []any
 	user    []any
 	held    bool // suspended by protoactor: system messages only
-	running bool // a goroutine delivers
+	running bool // a goroutine delivers; not used where a turn is one message
+	turn    func()
 }
 
 func newMailbox() actor.Mailbox { return &mailbox{} }
 
 func (b *mailbox) RegisterHandlers(i actor.MessageInvoker, d actor.Dispatcher) {
-	b.invoker, b.dispatcher = i, d
+	b.invoker, b.dispatcher, b.turn = i, d, b.drain
+	if d.Throughput() == oneMessage {
+		b.turn = func() { b.deliver() }
+	}
 }
 
 func (b *mailbox) Start() {}
@@ -60,11 +70,11 @@ func (b *mailbox) PostSystemMessage(m any) {
 
 // wake is called with the lock held, and gives it back.
 func (b *mailbox) wake() {
-	start := !b.running && b.runnable()
+	start := b.dispatcher.Throughput() == oneMessage || !b.running && b.runnable()
 	b.running = b.running || start
 	b.mu.Unlock()
 	if start {
-		b.dispatcher.Schedule(b.drain)
+		b.dispatcher.Schedule(b.turn)
 	}
 }
 
@@ -98,6 +108,7 @@ func (b *mailbox) deliver() bool {
 		b.held = true
 	case *actor.ResumeMailbox:
 		b.held = false
+		b.again()
 	}
 	b.mu.Unlock()
 	if system {
@@ -106,6 +117,15 @@ func (b *mailbox) deliver() bool {
 		b.invoker.InvokeUserMessage(m)
 	}
 	return true
+}
+
+// again has turns for the messages whose own came while they were held; under mu.
+func (b *mailbox) again() {
+	if b.dispatcher.Throughput() == oneMessage {
+		for range b.user {
+			b.dispatcher.Schedule(b.turn)
+		}
+	}
 }
 
 // shift takes the first of a queue, and lets go of an emptied one's memory.

@@ -121,7 +121,7 @@ func (r *Runtime) SpawnPort(at messages.Address, handle func(messages.Message)) 
 
 func (r *Runtime) add(at messages.Address, d actor.Dispatcher, f actor.ReceiveFunc) {
 	if r.opts.Stepped != nil {
-		d = actor.NewSynchronizedDispatcher(1)
+		d = actor.NewSynchronizedDispatcher(everything)
 	}
 	props := actor.PropsFromFunc(f, actor.WithMailbox(newMailbox), actor.WithDispatcher(d))
 	r.mu.Lock()

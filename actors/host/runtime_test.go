@@ -168,8 +168,7 @@ func TestTimeOnlyGrows(t *testing.T) {
 	}
 }
 
-// TestTurns: machines that are woken one after the other take their turns so. The
-// first message of each is there before any has taken one.
+// TestTurns: what is sent to machines one after the other is taken so.
 func TestTurns(t *testing.T) {
 	const kids = 32
 	rt, _, sink := start(t)

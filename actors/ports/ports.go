@@ -49,7 +49,9 @@ const askedAtOnce = 64
 // waiting goroutines: one for each request that an actor has under way.
 type lanes chan struct{} // as deep as what runs at a time
 
-func (l lanes) run(work func()) { pace.Go(func() { l.do(work) }) }
+func (l lanes) run(work func()) {
+	pace.Go(func() { l.do(work) })
+}
 
 func (l lanes) do(work func()) {
 	l <- struct{}{}
