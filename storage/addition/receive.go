@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -37,7 +38,7 @@ func (a *Adder) Add(ctx context.Context, o Object, r io.Reader) (p storepath.Pat
 	err = a.staged(func(place string) error {
 		got, err := receive(ctx, place, o.Method, o.Algorithm, r)
 		if err != nil {
-			return err
+			return fmt.Errorf("add '%s': %w", o.Name, err)
 		}
 		if p, err = dir.MakeFixed(o.Name, o.Method, got.own, o.References, false); err != nil {
 			return err
