@@ -8,7 +8,7 @@ import (
 	"troupe/storage/pace"
 )
 
-// atOnce lets actors proceed whenever they have messages.
+// atOnce lets ports proceed whenever they have messages.
 type atOnce struct{}
 
 func (atOnce) Schedule(turns func()) { pace.Go(turns) }

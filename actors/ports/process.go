@@ -135,12 +135,17 @@ func (p *Process) pump(child messages.Address, b *build, proc *linux.Process) *t
 		p.killLeftovers(b)
 		close(done)
 	}()
-	io.Copy(w, proc.Output) // until EIO: the other side is closed
+	buf := pumpBuffers.Get().(*[]byte)
+	io.CopyBuffer(w, struct{ io.Reader }{proc.Output}, *buf) // until EIO: the other side is closed
+	pumpBuffers.Put(buf)
 	p.out.Send(child, &messages.EOF{})
 	<-done
 	p.builds.warn(proc.Output.Close(), "close builder's output")
 	return w.tail
 }
+
+// pumpBuffers are kept for the next builder: most say little.
+var pumpBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // killLeftovers kills what a builder without a pid namespace of its own has left
 // behind under its user; it would hold the output open.

@@ -2,12 +2,15 @@ package simulation
 
 import (
 	"math/rand/v2"
+	"strings"
 
 	"troupe/messages"
 )
 
 // network has the messages that are under way. Those from one sender to one
-// receiver arrive in their order, and all others in any.
+// receiver arrive in their order, and all others in any. A goal and what cleans up
+// after it are one sender: the service takes messages in the order in which they
+// were sent, and a clean-up is sent nothing before its goal is gone.
 type network struct {
 	rng    *rand.Rand       // nil: the senders take turns, in their order
 	slow   messages.Address // takes its messages late
@@ -19,7 +22,16 @@ type route struct{ from, to messages.Address }
 
 type queue struct {
 	route
-	list []messages.Message
+	list []letter
+}
+
+// cleanUps begins the address of what cleans up after a goal that panicked; the
+// goal's follows.
+const cleanUps = "clean-up/"
+
+type letter struct {
+	from messages.Address
+	messages.Message
 }
 
 func newNetwork(rng *rand.Rand, slow messages.Address) *network {
@@ -27,7 +39,7 @@ func newNetwork(rng *rand.Rand, slow messages.Address) *network {
 }
 
 func (n *network) send(from, to messages.Address, m messages.Message) {
-	r := route{from, to}
+	r := route{messages.Address(strings.TrimPrefix(string(from), cleanUps)), to}
 	q := n.routes[r]
 	if q == nil {
 		q = &queue{route: r}
@@ -36,7 +48,7 @@ func (n *network) send(from, to messages.Address, m messages.Message) {
 	if len(q.list) == 0 {
 		n.busy = append(n.busy, q)
 	}
-	q.list = append(q.list, m)
+	q.list = append(q.list, letter{from, m})
 }
 
 // next takes one of the messages that may arrive now.
@@ -49,27 +61,29 @@ func (n *network) next() (from, to messages.Address, m messages.Message) {
 		i = n.rng.IntN(len(n.busy))
 	}
 	q := n.busy[i]
-	m, q.list = q.list[0], q.list[1:]
+	first := q.list[0]
+	q.list = q.list[1:]
 	if len(q.list) == 0 {
 		last := len(n.busy) - 1
 		n.busy[i] = n.busy[last]
 		n.busy = n.busy[:last]
 		delete(n.routes, q.route)
 	}
-	return q.from, q.to, m
+	return first.from, q.to, first.Message
 }
 
 // inTurn takes a message of the route that has waited the longest.
 func (n *network) inTurn() (from, to messages.Address, m messages.Message) {
 	q := n.busy[0]
 	n.busy = n.busy[1:]
-	m, q.list = q.list[0], q.list[1:]
+	first := q.list[0]
+	q.list = q.list[1:]
 	if len(q.list) > 0 {
 		n.busy = append(n.busy, q)
 	} else {
 		delete(n.routes, q.route)
 	}
-	return q.from, q.to, m
+	return first.from, q.to, first.Message
 }
 
 // patience is how often another message goes before that of a slow actor.

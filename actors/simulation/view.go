@@ -261,7 +261,7 @@ func (v *view) finished(m *messages.GoalFinished) {
 func (v *view) workerEffect(e host.Effect) {
 	switch e := e.(type) {
 	case host.Stop:
-		goal, _ := strings.CutPrefix(string(e.Actor), "clean-up/")
+		goal, _ := strings.CutPrefix(string(e.Actor), cleanUps)
 		v.forget(messages.Address(goal))
 	case host.Send:
 		switch m := e.Msg.(type) {

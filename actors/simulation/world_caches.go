@@ -123,13 +123,8 @@ func (w *World) cachesPort(m messages.Message) {
 	}
 }
 
-// look answers a goal after a while. One that panicked hears nothing, and its clean-up
-// may have been here before what it had asked: the service takes messages in the
-// order in which they are sent, and so does nothing for it either.
+// look answers a goal after a while.
 func (w *World) look(goal messages.Address, f *fetch, answer func() messages.Message) {
-	if w.view.failed[goal] {
-		return
-	}
 	w.fetches[goal] = f
 	w.work(goal, lookUpTime, func() {
 		if w.fetches[goal] == f {
@@ -184,9 +179,6 @@ func (w *World) lookUp(f *fetch) messages.Message {
 
 func (w *World) fetch(m *messages.FetchPath) {
 	f := w.fetches[m.From]
-	if f == nil && w.view.failed[m.From] {
-		return // its clean-up was here before what it had asked for
-	}
 	if f == nil || f.path != m.Path || f.running {
 		w.fail("fetches", fmt.Sprintf("%s fetches %v and was not told of it", m.From, m.Path))
 		return

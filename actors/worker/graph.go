@@ -16,6 +16,7 @@ type entry struct {
 	keepGoing bool
 	terms     messages.Terms
 	state     state
+	untold    bool       // its rank rose in the step under way
 	wants     []*want    // who waits for it, in order of arrival
 	audience  []uint64   // the requests that it is needed for
 	waitees   []*want    // what it waits for, and has waited for
@@ -166,59 +167,6 @@ func (w *Worker) widen(e *entry, x *want) {
 	}
 	e.target.Outputs, e.keepGoing = outputs, e.keepGoing || keepGoing
 	w.send(e.actor, &messages.WidenGoal{Outputs: outputs, KeepGoing: e.keepGoing})
-}
-
-// raise lets the goal of a new edge, and all below it, inherit a rank. It
-// reports false if that leads back to the goal that waits, and then nothing has
-// changed. Whoever waits has always less of a path before it than what it waits
-// for, so that a cycle cannot be closed without being found here.
-//
-// Goals that are leaving are passed over: nothing below them is wanted for them
-// any more, and those who wait for their next incarnation are looked at then.
-func (w *Worker) raise(e *entry, edge *want) bool {
-	type step struct {
-		e *entry
-		r messages.RankGoal
-	}
-	var raised []step // with the ranks of before
-	for todo := []step{{e, edge.rank()}}; len(todo) > 0; {
-		at := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if at.e == edge.from() {
-			for _, s := range slices.Backward(raised) {
-				s.e.rank = s.r
-			}
-			return false
-		}
-		before := at.e.rank
-		if at.e.state == leaving || !at.e.inherit(at.r) {
-			continue
-		}
-		raised = append(raised, step{at.e, before})
-		for x := range at.e.needs {
-			todo = append(todo, step{x.of, x.rank()})
-		}
-	}
-	for _, s := range raised {
-		told := s.e.rank
-		w.send(messages.Slots, &told)
-	}
-	return true
-}
-
-// inherit takes what is higher in r; it reports whether anything was.
-func (e *entry) inherit(r messages.RankGoal) bool {
-	rose := false
-	if r.Urgency > e.rank.Urgency {
-		e.rank.Urgency, e.rank.Client, rose = r.Urgency, r.Client, true
-	}
-	if r.Jobs > e.rank.Jobs {
-		e.rank.Jobs, rose = r.Jobs, true
-	}
-	if r.Remaining > e.rank.Remaining {
-		e.rank.Remaining, rose = r.Remaining, true
-	}
-	return rose
 }
 
 // audience is which requests the one who wants is there for.

@@ -33,6 +33,7 @@ type Worker struct {
 	resting  []messages.Address        // who waits for rest
 	gone     map[messages.Address]bool // clients that were forgotten; what they sent before may come after
 	out      []host.Effect             // of the step under way
+	untold   []*entry                  // whose ranks rose in it
 }
 
 // New makes the worker of a process.
@@ -92,6 +93,7 @@ func (w *Worker) Step(m messages.Message) []host.Effect {
 	default:
 		panic(fmt.Sprintf("%v: unexpected %v", w, m))
 	}
+	w.tellRanks()
 	w.tellRest()
 	return w.out
 }

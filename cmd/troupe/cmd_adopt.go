@@ -38,7 +38,7 @@ func (c *adoptCmd) Run(s *session) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return notOurs(s.location, os.LookupEnv, err)
 	}
 	if err := c.move(s, plan, "Adopting the store '"+s.location.RealStoreDir()+"' takes these steps:"); err != nil || c.DryRun {
 		return err
@@ -48,6 +48,15 @@ func (c *adoptCmd) Run(s *session) error {
 		fmt.Fprintf(s.stderr, "troupe daemon serves it.\n")
 	}
 	return nil
+}
+
+// notOurs adds to an error which store it is about where that is not the machine's,
+// and nobody has said so.
+func notOurs(l location, env func(string) (string, bool), err error) error {
+	if own, unknown := userDir(env); unknown == nil && l.Root == own {
+		return hinted(err, "that is the store of your own; the machine's is for root to adopt")
+	}
+	return err
 }
 
 func (c *leaveCmd) Run(s *session) error {

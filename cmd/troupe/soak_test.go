@@ -101,6 +101,7 @@ func TestSoak(t *testing.T) {
 	all.Wait()
 	k.lookAtStore()
 	k.lookAtRest(before)
+	k.lookAtDecisions()
 	k.kinds.Range(func(kind, n any) bool {
 		t.Logf("%v: %d", kind, n.(*atomic.Int64).Load())
 		return true

@@ -123,6 +123,17 @@ func (k *soak) lookAtRest(before rest) {
 	k.t.Logf("goroutines when it was fresh: %d", total(maps.Values(before.goroutines)))
 }
 
+// lookAtDecisions lets the machines decide again what eight clients had them decide, of
+// which the flight recorder has the end at least. The daemon has ended.
+func (k *soak) lookAtDecisions() {
+	k.t.Helper()
+	o := k.say(k.command(k.env("daemon"), k.at("bin/troupe"), "replay"))
+	if o.code != 0 || !strings.Contains(o.stdout, " 0 actors differ") || strings.HasPrefix(o.stdout, "0 steps") {
+		k.t.Errorf("replay: %+v", o)
+	}
+	k.t.Log(o.stdout, o.stderr)
+}
+
 // mayGrow is for what caches and the database hold, in KiB, and goroutinesMore for what
 // the database does by itself.
 const (

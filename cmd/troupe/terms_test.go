@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"troupe/actors/ports"
 	"troupe/actors/ports/sessions"
 	"troupe/cmd/troupe/config"
 	"troupe/messages/workerproto"
@@ -70,6 +71,10 @@ var evil = []string{"/bin/sh", "/tmp/x", "unix:///tmp/socket", "@/tmp/machines",
 	"0", "7", "*", "kvm", "X=Y", "[]", "https://evil.example", "https://a.example\nsandbox = false", "9\nsandbox = false",
 	"\nsandbox = false", "9 \nbuild-dir = /tmp/x"}
 
+// oddNames are no setting's, and look like those that are.
+var oddNames = []string{"", " ", "extra-", "extra-sandbox", "sandbox ", " sandbox", "SANDBOX", "extra-extra-sandbox-paths", "connect-timeout = 3\nsandbox",
+	"sandbox = false\n#", "connect-timeout\n", "substituters ", ports.IdentitySetting}
+
 // TestNobodyIsTrustedBySettings: whatever an untrusted client says by whatever
 // name, its builds differ from those of others in nothing but how long they may
 // take and where they may be had from, and of that only what the service allows.
@@ -77,7 +82,7 @@ func TestNobodyIsTrustedBySettings(t *testing.T) {
 	own := ownSettings(t)
 	plain, _ := termsWith(own, false, "experimental-features", "x")
 	harmless := []string{"connect-timeout", "substituters", "extra-substituters", "build-poll-interval"}
-	for _, name := range settingNames() {
+	for _, name := range append(settingNames(), oddNames...) {
 		for _, value := range evil {
 			said, warnings := termsWith(own, false, name, value)
 			for line := range strings.Lines(strings.TrimPrefix(said, plain)) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"os"
@@ -37,7 +38,7 @@ func (a *Adder) Add(ctx context.Context, o Object, r io.Reader) (p storepath.Pat
 	err = a.staged(func(place string) error {
 		got, err := receive(ctx, place, o.Method, o.Algorithm, r)
 		if err != nil {
-			return err
+			return fmt.Errorf("add '%s': %w", o.Name, err)
 		}
 		if p, err = dir.MakeFixed(o.Name, o.Method, got.own, o.References, false); err != nil {
 			return err
@@ -92,9 +93,14 @@ func receiveFile(ctx context.Context, place string, algorithm nixhash.Algorithm,
 		return nixhash.Hash{}, err
 	}
 	h := algorithm.New()
-	_, err = io.Copy(io.MultiWriter(f, h), untilDone{ctx, r}) // 32 KiB at a time
+	buf := copyBuffers.Get().(*[]byte)
+	_, err = io.CopyBuffer(io.MultiWriter(f, h), untilDone{ctx, r}, *buf)
+	copyBuffers.Put(buf)
 	return nixhash.Finish(algorithm, h), errors.Join(err, f.Close())
 }
+
+// copyBuffers are kept for the next file: most are small.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // receiveArchive restores an archive, with the metadata of the store, and hashes it as
 // it comes; an archive has one form only, so that what came is what is there. With

@@ -260,3 +260,15 @@ func writable(dir string) {
 		return err
 	})
 }
+
+// TestWhatCannotBeRestored is named as it lies there.
+func TestWhatCannotBeRestored(t *testing.T) {
+	top := t.TempDir() + "/top"
+	if err := os.WriteFile(top, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := archive("(", "type", "regular", "contents", "x", ")")
+	if err := nar.Restore(strings.NewReader(text), top); err == nil || err.Error() != "restore '"+top+"': create "+top+": file exists" {
+		t.Error(err)
+	}
+}

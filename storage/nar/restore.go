@@ -70,10 +70,19 @@ func (s *restorer) at(name string) (dirfd int, base string) {
 
 func (s *restorer) done(op, name string, err error) error {
 	if err != nil {
-		return &os.PathError{Op: op, Path: s.shown + "/…/" + name, Err: err}
+		return s.failed(op, name, err)
 	}
 	s.made = true
 	return nil
+}
+
+// failed names the file that something failed with, as far as it is known.
+func (s *restorer) failed(op, base string, err error) error {
+	path := s.shown
+	if len(s.dirs) > 1 {
+		path += "/…/" + base
+	}
+	return &os.PathError{Op: op, Path: path, Err: err}
 }
 
 func (s *restorer) Directory(name string) error {
@@ -119,7 +128,7 @@ func (s *restorer) File(name string, executable bool, size uint64, contents io.R
 		err = s.store.file(fd, mode)
 	}
 	if err = errors.Join(err, unix.Close(fd)); err != nil {
-		return &os.PathError{Op: "write", Path: s.shown + "/…/" + base, Err: err}
+		return s.failed("write", base, err)
 	}
 	return nil
 }

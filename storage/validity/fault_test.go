@@ -15,7 +15,9 @@ func TestAFullDiskIsToldBeforeItIsMet(t *testing.T) {
 	db := openMemory(t, fs)
 	must(t, db.RegisterProvisional(reg(info("a"))))
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: spaceReserve - 1})
-	if err := db.Commit(context.Background(), named("a")); !errors.Is(err, ErrDiskFull) {
+	const says = `write database: disk is full: 32767 KiB are left in "`
+	if err := db.Commit(context.Background(), named("a")); !errors.Is(err, ErrDiskFull) || !strings.HasPrefix(err.Error(), says) ||
+		!strings.HasSuffix(err.Error(), ", and there must be 32768") {
 		t.Fatalf("error is %v", err)
 	}
 	wantStage(t, db, "provisional", "a")

@@ -122,14 +122,14 @@ func (g *grapher) record(n *Node, record []byte) error {
 	count := d.count()
 	n.References = g.numbers.take(int(count))
 	for range count {
-		if at, valid := find(&g.Graph, d.bytes()); valid {
+		if at, valid := edge(&g.Graph, d.bytes()); valid {
 			n.References = append(n.References, at)
 		}
 	}
 	d.bytes() // the algorithm
 	d.bytes() // the digest
 	n.NarSize = d.uvarint()
-	if at, valid := find(&g.Graph, d.bytes()); valid {
+	if at, valid := edge(&g.Graph, d.bytes()); valid {
 		n.Deriver = at
 	}
 	return d.err
@@ -149,8 +149,8 @@ func (g *grapher) pending(n *Node, i Info) {
 
 // output notes one of a derivation's, where both are valid.
 func (g *grapher) output(drv, path []byte) {
-	from, valid := find(&g.Graph, drv)
-	to, there := find(&g.Graph, path)
+	from, valid := edge(&g.Graph, drv)
+	to, there := edge(&g.Graph, path)
 	if valid && there {
 		g.Nodes[from].Outputs = append(g.Nodes[from].Outputs, to)
 	}

@@ -35,8 +35,40 @@ func TestFind(t *testing.T) {
 			t.Errorf("'%s' is at %d", other, at)
 		}
 	}
+	for at, n := range nodes { // edges are told apart by the names where the hashes are the same
+		if got, found := edge(g, []byte(n.Path.Base())); n.Path.IsZero() == found || found && got != int32(at) {
+			t.Fatalf("an edge to '%v' leads to %d (%v), not to %d", n.Path, got, found, at)
+		}
+	}
 	if _, found := (&Graph{}).Find(nodes[1].Path); found {
 		t.Error("there is something in an empty graph")
+	}
+}
+
+// Edges lead to what is in a graph and to nothing else, also where no two nodes have
+// the same hash.
+func TestEdges(t *testing.T) {
+	var nodes []Node
+	name := func(n int) storepath.Path {
+		hash := nixhash.Sum(nixhash.SHA256, []byte(fmt.Sprint(n)))
+		p, err := storepath.Dir("/nix/store").MakeFixed("p", storepath.NAR, hash, nil, false)
+		must(t, err)
+		return p
+	}
+	for n := range 5000 {
+		nodes = append(nodes, Node{Path: name(n)})
+	}
+	g := NewGraph(nodes)
+	if g.twins {
+		t.Fatal("two nodes have the same hash")
+	}
+	for n := range 10_000 {
+		if at, valid := edge(g, []byte(name(n).Base())); valid != (n < 5000) || valid && at != int32(n) {
+			t.Fatalf("the edge to node %d leads to %d (%v)", n, at, valid)
+		}
+	}
+	if _, valid := edge(&Graph{}, []byte(name(0).Base())); valid {
+		t.Error("an edge leads into an empty graph")
 	}
 }
 

@@ -3,6 +3,7 @@ package sessions
 import (
 	"bufio"
 	"io"
+	"sync"
 
 	"troupe/messages/workerproto"
 )
@@ -14,16 +15,20 @@ type body struct {
 	aligned   bool // where it ends is known even if it is not read to its end
 }
 
-// bodyBuffer is in bytes.
+// bodyBuffer is in bytes. Archives are read eight bytes at a time in many places.
 const bodyBuffer = 64 << 10
+
+// bodyReaders are kept for the next request: most of what is added is small.
+var bodyReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bodyBuffer) }}
 
 // body is what follows a request's arguments.
 func (c *connection) body(q workerproto.Request) *body {
 	switch q.Stream(c.d) {
 	case workerproto.StreamFramed:
 		f := workerproto.NewFramed(c.r)
-		// Archives are read eight bytes at a time in many places.
-		return &body{Reader: bufio.NewReaderSize(f, bodyBuffer), framed: f, aligned: true}
+		buffered := bodyReaders.Get().(*bufio.Reader)
+		buffered.Reset(f)
+		return &body{Reader: buffered, framed: f, aligned: true}
 	case workerproto.StreamPull:
 		return &body{Reader: workerproto.NewPull(c.r, c.out.w)}
 	case workerproto.StreamNAR:
@@ -32,10 +37,14 @@ func (c *connection) body(q workerproto.Request) *body {
 	return &body{aligned: true}
 }
 
-// finish skips what was not read. The error is that nobody knows where the next
-// request begins.
+// finish skips what was not read; nobody reads any more. The error is that nobody
+// knows where the next request begins.
 func (b *body) finish(failure error) error {
 	if b.framed != nil {
+		buffered := b.Reader.(*bufio.Reader)
+		b.Reader = nil
+		buffered.Reset(nil)
+		bodyReaders.Put(buffered)
 		return b.framed.Drain()
 	}
 	if failure != nil && !b.aligned {
