@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,8 +22,22 @@ import (
 	"troupe/storage/validity"
 )
 
-// nix runs nix-store on the same directories.
+// nix runs nix-store on the same directories. It gives up a collection, before it has
+// done anything, where any process of the machine is in a directory whose name is too
+// long for a link; some tests have such, and run beside these.
 func (w *world) nix(stdin []byte, args ...string) (out, talk string, err error) {
+	w.t.Helper()
+	for range 100 {
+		out, talk, err = w.tryNix(stdin, args...)
+		if err == nil || !strings.Contains(talk, "error: reading symlink: File name too long") {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return out, talk, err
+}
+
+func (w *world) tryNix(stdin []byte, args ...string) (out, talk string, err error) {
 	w.t.Helper()
 	c := exec.Command("nix-store", args...)
 	c.Stdin = bytes.NewReader(stdin)
