@@ -34,7 +34,7 @@ func TryFile(path string) (*File, error) {
 	if claim(path) != nil {
 		return nil, busyHere(path)
 	}
-	return finish(path, func() (*os.File, error) { return lockCurrent(path, unix.LOCK_EX|unix.LOCK_NB) })
+	return finish(path, func() (*os.File, error) { return lockCurrent(context.Background(), path, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
 func busyHere(path string) error {
@@ -86,7 +86,7 @@ func finish(path string, lock func() (*os.File, error)) (*File, error) {
 }
 
 func wait(ctx context.Context, path string) (*os.File, error) {
-	f, err := lockCurrent(path, unix.LOCK_EX|unix.LOCK_NB)
+	f, err := lockCurrent(ctx, path, unix.LOCK_EX|unix.LOCK_NB)
 	if !errors.Is(err, ErrBusy) {
 		return f, err
 	}
@@ -96,7 +96,7 @@ func wait(ctx context.Context, path string) (*os.File, error) {
 	}
 	got := make(chan answer)
 	go func() {
-		f, err := lockCurrent(path, unix.LOCK_EX)
+		f, err := lockCurrent(ctx, path, unix.LOCK_EX)
 		select {
 		case got <- answer{f, err}:
 		case <-ctx.Done():
@@ -114,9 +114,13 @@ func wait(ctx context.Context, path string) (*os.File, error) {
 }
 
 // lockCurrent opens and locks until the file that it locked is the one at the
-// path: the owner before may have deleted it while we waited.
-func lockCurrent(path string, how int) (*os.File, error) {
+// path: the owner before may have deleted it while we waited. Once ctx has ended no
+// file is made.
+func lockCurrent(ctx context.Context, path string, how int) (*os.File, error) {
 	for {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 		if err != nil {
 			return nil, reason(err)

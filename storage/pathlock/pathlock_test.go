@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
@@ -205,6 +206,31 @@ func TestACancelledWait(t *testing.T) {
 	h, err := Lock(context.Background(), []string{path})
 	must(t, err)
 	must(t, h.Release(true))
+}
+
+// Nor does it make a file anew that the other process deletes.
+func TestACancelledWaitMakesNoFile(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir+"/p")
+	p.awaitLocked(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan error)
+	go func() {
+		_, err := Lock(ctx, []string{dir + "/p"})
+		over <- err
+	}()
+	awaitOpen(t, os.Getpid(), dir+"/p.lock")
+	cancel()
+	if err := <-over; !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+	p.end(t, "delete")
+	for isOpen(t, os.Getpid(), dir+"/p.lock (deleted)") || isOpen(t, os.Getpid(), dir+"/p.lock") {
+		time.Sleep(time.Millisecond)
+	}
+	if n := names(t, dir); len(n) > 0 {
+		t.Errorf("left behind: %v", n)
+	}
 }
 
 // A Nix process that waits on a deleted lock file knows it by its mark.

@@ -1,6 +1,7 @@
 package pathlock
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -66,7 +67,7 @@ func (s *Spares) place(path string) (*os.File, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, reason(err)
 	}
-	return lockCurrent(path, unix.LOCK_EX|unix.LOCK_NB)
+	return lockCurrent(context.Background(), path, unix.LOCK_EX|unix.LOCK_NB)
 }
 
 func (s *Spares) take() (*os.File, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -114,15 +115,21 @@ func TestSpareThatWasOpenedMeanwhile(t *testing.T) {
 func awaitOpen(t *testing.T, pid int, file string) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		fds, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "fd", "*"))
-		must(t, err)
-		for _, fd := range fds {
-			if to, err := os.Readlink(fd); err == nil && to == file {
-				return
-			}
+		if isOpen(t, pid, file) {
+			return
 		}
 	}
 	t.Fatal("it does not open the file")
+}
+
+func isOpen(t *testing.T, pid int, file string) bool {
+	t.Helper()
+	fds, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "fd", "*"))
+	must(t, err)
+	return slices.ContainsFunc(fds, func(fd string) bool {
+		to, err := os.Readlink(fd)
+		return err == nil && to == file
+	})
 }
 
 // What lies at the place already is locked as it is: here what a crash has left.
