@@ -65,6 +65,9 @@ func (c *starvationChecker) step(w *World, s host.Step) error {
 		c.leaves(w, m.Goal)
 	}
 	for _, e := range s.Effects {
+		if _, refused := sent[*messages.SlotRefused](e); refused {
+			c.leaves(w, e.(host.Send).To)
+		}
 		if grant, ok := sent[*messages.SlotFree](e); ok {
 			to := e.(host.Send).To
 			if _, wants := c.queued[to]; !wants {

@@ -257,6 +257,7 @@ func (w *Worker) forget(client messages.Address) {
 	slices.SortFunc(theirs, func(a, b *request) int { return cmp.Compare(a.arrival, b.arrival) })
 	for _, r := range theirs {
 		r.forgotten = true
+		w.leaveNest(r) // its builder has lost the connection that it waited on
 		w.cancel(r)
 	}
 }
