@@ -148,7 +148,8 @@ func TestCut(t *testing.T) {
 // A flipped bit is found, or changes nothing that is read before it.
 func TestDamage(t *testing.T) {
 	whole := compact(t, steps())
-	start := strings.Index(whole, "}") + 1
+	const settings = `{"max-jobs":"2"}` // at the end of the header, whose checksum may have any byte
+	start := strings.Index(whole, settings) + len(settings)
 	for i := start; i < len(whole); i++ {
 		damaged := []byte(whole)
 		damaged[i] ^= 4
