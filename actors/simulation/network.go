@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"troupe/actors/worker"
 	"troupe/messages"
 )
 
@@ -25,10 +26,6 @@ type queue struct {
 	list []letter
 }
 
-// cleanUps begins the address of what cleans up after a goal that panicked; the
-// goal's follows.
-const cleanUps = "clean-up/"
-
 type letter struct {
 	from messages.Address
 	messages.Message
@@ -39,7 +36,7 @@ func newNetwork(rng *rand.Rand, slow messages.Address) *network {
 }
 
 func (n *network) send(from, to messages.Address, m messages.Message) {
-	r := route{messages.Address(strings.TrimPrefix(string(from), cleanUps)), to}
+	r := route{messages.Address(strings.TrimPrefix(string(from), worker.CleanUps)), to}
 	q := n.routes[r]
 	if q == nil {
 		q = &queue{route: r}

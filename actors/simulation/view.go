@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"troupe/actors/host"
+	"troupe/actors/worker"
 	"troupe/messages"
 )
 
@@ -261,7 +262,7 @@ func (v *view) finished(m *messages.GoalFinished) {
 func (v *view) workerEffect(e host.Effect) {
 	switch e := e.(type) {
 	case host.Stop:
-		goal, _ := strings.CutPrefix(string(e.Actor), cleanUps)
+		goal, _ := strings.CutPrefix(string(e.Actor), worker.CleanUps)
 		v.forget(messages.Address(goal))
 	case host.Send:
 		switch m := e.Msg.(type) {

@@ -27,10 +27,11 @@ type entry struct {
 	failed    bool // it panicked, and is being cleaned up
 }
 
-// cleanUps begin the addresses of clean-ups.
-const cleanUps = "clean-up/"
+// CleanUps begin the addresses of what cleans up after goals that panicked; the goal's
+// follows.
+const CleanUps = "clean-up/"
 
-func (e *entry) cleanUp() messages.Address { return cleanUps + e.actor }
+func (e *entry) cleanUp() messages.Address { return CleanUps + e.actor }
 
 type state uint8
 

@@ -151,7 +151,7 @@ func weigh(expected time.Duration) time.Duration {
 // onActorFailed has cleaned up what a goal had that panicked. Until that is done
 // the goal is leaving: whoever wants it meanwhile gets its next incarnation.
 func (w *Worker) onActorFailed(m *messages.ActorFailed) {
-	if goal, ours := strings.CutPrefix(string(m.Actor), cleanUps); ours {
+	if goal, ours := strings.CutPrefix(string(m.Actor), CleanUps); ours {
 		w.finishFailed(w.actors[messages.Address(goal)], m.Reason) // what it has stays lost
 		return
 	}

@@ -64,9 +64,6 @@ func (p *Caches) Handle(m messages.Message) {
 		p.run(t, m.From, func() messages.Message { return p.lookUpRealisations(t, m) })
 	case *messages.FetchPath:
 		t := p.find(m.From)
-		if t == nil {
-			return // it was killed before it was begun
-		}
 		p.run(t, m.From, func() messages.Message { return p.fetch(t, m) })
 	case *messages.KillFetch:
 		p.kill(m)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"strings"
-	"sync"
 
 	"troupe/messages"
 	"troupe/messages/workerproto"
@@ -63,19 +62,10 @@ type builderLog struct {
 	nested   map[uint64]uint64 // the builder's number of an activity to ours
 }
 
-// maxLine bounds a line; a longer one is cut in pieces.
-const maxLine = 64 << 10
-
-// lineReaders are kept for the next log: most builders say little.
-var lineReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxLine) }}
-
+// copy tells the lines of a log. One that is longer than the buffer is cut in pieces.
 func (b *builderLog) copy(log io.Reader) {
-	lines := lineReaders.Get().(*bufio.Reader)
-	lines.Reset(log)
-	defer func() {
-		lines.Reset(nil)
-		lineReaders.Put(lines)
-	}()
+	lines := buffered(log)
+	defer giveBack(lines)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if len(line) > 0 {

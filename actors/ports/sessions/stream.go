@@ -15,20 +15,31 @@ type body struct {
 	aligned   bool // where it ends is known even if it is not read to its end
 }
 
-// bodyBuffer is in bytes. Archives are read eight bytes at a time in many places.
-const bodyBuffer = 64 << 10
+// readBuffer is in bytes. Archives are read eight bytes at a time in many places.
+const readBuffer = 64 << 10
 
-// bodyReaders are kept for the next request: most of what is added is small.
-var bodyReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bodyBuffer) }}
+// readers are kept for the next request and the next log: most of what is added is
+// small, and most builders say little.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
+
+// buffered reads r until it is given back; nobody reads any more then.
+func buffered(r io.Reader) *bufio.Reader {
+	b := readers.Get().(*bufio.Reader)
+	b.Reset(r)
+	return b
+}
+
+func giveBack(b *bufio.Reader) {
+	b.Reset(nil)
+	readers.Put(b)
+}
 
 // body is what follows a request's arguments.
 func (c *connection) body(q workerproto.Request) *body {
 	switch q.Stream(c.d) {
 	case workerproto.StreamFramed:
 		f := workerproto.NewFramed(c.r)
-		buffered := bodyReaders.Get().(*bufio.Reader)
-		buffered.Reset(f)
-		return &body{Reader: buffered, framed: f, aligned: true}
+		return &body{Reader: buffered(f), framed: f, aligned: true}
 	case workerproto.StreamPull:
 		return &body{Reader: workerproto.NewPull(c.r, c.out.w)}
 	case workerproto.StreamNAR:
@@ -41,10 +52,8 @@ func (c *connection) body(q workerproto.Request) *body {
 // knows where the next request begins.
 func (b *body) finish(failure error) error {
 	if b.framed != nil {
-		buffered := b.Reader.(*bufio.Reader)
+		giveBack(b.Reader.(*bufio.Reader))
 		b.Reader = nil
-		buffered.Reset(nil)
-		bodyReaders.Put(buffered)
 		return b.framed.Drain()
 	}
 	if failure != nil && !b.aligned {
