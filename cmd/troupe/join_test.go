@@ -59,10 +59,7 @@ func TestNixServes(t *testing.T) {
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		daemon.Process.Kill() // it may have ended by itself
-		daemon.Wait()
-	})
+	t.Cleanup(func() { endNix(t, daemon) })
 	for end := time.Now().Add(time.Minute); !answers(n.work + "/var/daemon-socket/socket"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nix-daemon does not listen")

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -32,8 +34,7 @@ func newPeer(t *testing.T, work, name, conf string) peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Kill() // and its children end with their connections
-		cmd.Wait()
+		endNix(t, cmd)
 		if t.Failed() {
 			t.Logf("the daemon of Nix said:\n%s", said)
 		}
@@ -45,6 +46,27 @@ func newPeer(t *testing.T, work, name, conf string) peer {
 		return ""
 	})
 	return p
+}
+
+// endNix ends a daemon of Nix, which may have ended by itself, and its children: each
+// serves a connection, and writes for a moment after that has ended.
+func endNix(t *testing.T, daemon *exec.Cmd) {
+	t.Helper()
+	file := fmt.Sprintf("/proc/%d/task/%[1]d/children", daemon.Process.Pid)
+	children, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	daemon.Process.Kill()
+	daemon.Wait()
+	for _, child := range strings.Fields(string(children)) {
+		soon(t, "a child of nix-daemon ", func() string {
+			if line, err := os.ReadFile("/proc/" + child + "/cmdline"); err == nil && len(line) > 0 { // a zombie has none
+				return "goes on: " + string(line)
+			}
+			return ""
+		})
+	}
 }
 
 // has reports whether a path whose name ends so lies there.
