@@ -71,6 +71,9 @@ const (
 	farWidth  = 25
 )
 
+// The last layer waits while its machine has this file.
+const farGate = "/gate/shut"
+
 // writeFarGraph also returns what each output has in it, by path.
 func (s *testStore) writeFarGraph(dir string) (all []*recipe, want map[storepath.Path]string) {
 	s.t.Helper()
@@ -80,6 +83,9 @@ func (s *testStore) writeFarGraph(dir string) (all []*recipe, want map[storepath
 		var here []*recipe
 		for n := range farWidth {
 			r := &recipe{name: fmt.Sprintf("far-%d-%d", layer, n), script: "echo $name > $out; for i in $inputs; do echo $i >> $out; sed -n 1p $i >> $out; done; sleep 0.05"}
+			if layer == farLayers-1 {
+				r.script += "; while [ -e " + farGate + " ]; do sleep 0.1; done"
+			}
 			text := r.name + "\n"
 			for i := range min(len(before), 3) {
 				in := before[(n*(i+1)+i)%farWidth]
@@ -111,8 +117,13 @@ func TestMachineVanishes(t *testing.T) {
 	s.addBusybox(work)
 	near := sshdtest.NewPlace(t)
 	lost := newFar(t, work, near, 0, "")
-	other := newFar(t, work, near, 1, fmt.Sprintf("auto-allocate-uids = true\nstart-id = %d\nid-count = 50\n", 1_300_000_000+os.Getpid()%100_000*1000))
-	builders := lost.line("nix-daemon", 4) + "\n" + other.line(installed(t, work)+" daemon", 4)
+	if err := errors.Join(os.Mkdir(work+"/gate", 0o755), os.WriteFile(work+"/gate/shut", nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	other := newFar(t, work, near, 1, fmt.Sprintf("auto-allocate-uids = true\nstart-id = %d\nid-count = 50\nsandbox-paths = /gate=%s/gate\n",
+		1_300_000_000+os.Getpid()%100_000*1000, work))
+	const slots = 4
+	builders := lost.line("nix-daemon", slots) + "\n" + other.line(installed(t, work)+" daemon", slots)
 	conf := "max-jobs = 0\nsubstituters =\nconnect-timeout = 2\nbuilders = @" + work + "/machines\n"
 	if err := errors.Join(os.WriteFile(work+"/machines", []byte(builders), 0o644), os.WriteFile(work+"/nix.conf", []byte(conf), 0o644)); err != nil {
 		t.Fatal(err)
@@ -142,6 +153,15 @@ func TestMachineVanishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := lost.built(t)
+	soon(t, "the machine is not tried again ", func() string { // which waits for its breaker
+		if strings.Count(said.String(), "' on 'ssh-ng://root@"+lost.Host) <= slots {
+			return "yet: " + said.String()
+		}
+		return ""
+	})
+	if err := os.Remove(work + "/gate/shut"); err != nil {
+		t.Fatal(err)
+	}
 	if err := <-done; err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
@@ -158,7 +178,7 @@ func TestMachineVanishes(t *testing.T) {
 	if !strings.Contains(text, "Timeout, server "+lost.Host+" not responding") {
 		t.Errorf("it is not said how the machine was lost:\n%s", text)
 	}
-	if a, b := lost.built(t), other.built(t); a+b < len(all) || a > before+4 {
+	if a, b := lost.built(t), other.built(t); a+b < len(all) || a > before+slots {
 		t.Errorf("%d builds on the machine that was lost with %d, %d on the other", a, before, b)
 	}
 	// Its breaker is told, and lets one build try. Builds that were lost without

@@ -73,6 +73,13 @@ func (p *process) Close() (err error) {
 	return err
 }
 
+// abandon ends a program that is not connected yet, which has nothing to end in order
+// and would not notice that it should.
+func (p *process) abandon() {
+	p.kill()
+	p.Close()
+}
+
 // kill ends the program, with all that it started if it is in a session of its
 // own.
 func (p *process) kill() {

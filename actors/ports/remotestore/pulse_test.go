@@ -85,6 +85,24 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
+// TestConnectingIsAbandoned: an ssh that is still connecting when the time is up is ended
+// by force at once, and not asked first, which it would not hear.
+func TestConnectingIsAbandoned(t *testing.T) {
+	dir := t.TempDir()
+	script := "#!/bin/sh\ncat >/dev/null\n>" + dir + "/asked\n"
+	if err := os.WriteFile(dir+"/ssh", []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	store := opened(t, "ssh-ng://root@192.0.2.1", Settings{Dir: "/nix/store", ConnectTimeout: 200 * time.Millisecond})
+	if err := store.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "it does not answer within 200ms") {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir + "/asked"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it was asked to end: %v", err)
+	}
+}
+
 // TestItFallsSilent: one that was well and hangs is lost, whatever is asked of it or
 // sent there, and the connection is not used again.
 func TestItFallsSilent(t *testing.T) {

@@ -239,7 +239,7 @@ func (c *Config) launch(ctx context.Context, s Settings, program []string) (p *p
 	if c.local() {
 		return p, nil
 	}
-	stop := context.AfterFunc(ctx, func() { p.Close() })
+	stop := context.AfterFunc(ctx, p.abandon)
 	defer stop()
 	if err := p.awaitStart(); err != nil {
 		err = &UnreachableError{c.shown(), p.epitaph(err)}
