@@ -49,9 +49,9 @@ func (t Target) Key() GoalKey {
 	case !t.IsBuild():
 		return GoalKey("path/" + t.Path.Base())
 	case t.Mode == Check:
-		return GoalKey("check/" + t.Path.Base())
+		return GoalKey(checkPrefix + t.Path.Base())
 	case t.Mode == Repair:
-		return GoalKey("repair/" + t.Path.Base())
+		return GoalKey(repairPrefix + t.Path.Base())
 	}
 	return GoalKey("drv/" + t.Path.Base())
 }
@@ -65,6 +65,22 @@ func (t Target) String() string {
 
 // GoalKey identifies a goal among those of the worker.
 type GoalKey string
+
+const (
+	checkPrefix  = "check/"
+	repairPrefix = "repair/"
+)
+
+// BuildMode is how a derivation's goal builds, by its address.
+func (a Address) BuildMode() Mode {
+	switch {
+	case strings.HasPrefix(string(a), checkPrefix):
+		return Check
+	case strings.HasPrefix(string(a), repairPrefix):
+		return Repair
+	}
+	return Normal
+}
 
 // MergeOutputs unites two lists of wanted outputs, sorted.
 func MergeOutputs(a, b []string) []string {

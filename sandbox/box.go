@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -20,6 +21,7 @@ func (b *boxBuilder) build() error {
 	b.bind(b.r.HostTmp, "/tmp")
 	b.store()
 	b.bind(b.r.HostBuild, b.r.Policy.BuildDir)
+	b.certificates()
 	if err := b.hostPaths(); err != nil {
 		return err
 	}
@@ -64,17 +66,32 @@ func (b *boxBuilder) identityFiles() {
 	b.file("/etc/passwd", fmt.Sprintf("root:x:0:0:Nix build user:%s:/noshell\nnixbld:x:%d:%d:Nix build user:%s:/noshell\nnobody:x:65534:65534:Nobody:/:/noshell\n",
 		home, id.UID, id.GID, home))
 	b.file("/etc/group", fmt.Sprintf("root:x:0:\nnixbld:!:%d:\nnogroup:x:65534:\n", id.GID))
-	hosts := "127.0.0.1 localhost\n::1 localhost\n"
-	if !b.s.Spaces.Net && b.r.Policy.Hosts != "" {
-		hosts = b.r.Policy.Hosts
-	}
-	b.file("/etc/hosts", hosts)
+	const hosts = "127.0.0.1 localhost\n::1 localhost\n" // only this machine
 	if b.s.Spaces.Net {
+		b.file("/etc/hosts", hosts)
 		return
 	}
+	b.file("/etc/hosts", cmp.Or(b.r.Text("/etc/hosts"), hosts))
 	b.file("/etc/nsswitch.conf", "hosts: files dns\nservices: files\n")
-	b.file("/etc/resolv.conf", b.r.Policy.Resolver)
-	b.file("/etc/services", b.r.Policy.Services)
+	b.file("/etc/resolv.conf", b.r.Text("/etc/resolv.conf"))
+	b.file("/etc/services", b.r.Text("/etc/services"))
+}
+
+// certificates are shown, as Nix does, where Debian has them.
+func (b *boxBuilder) certificates() {
+	const inside = "/etc/ssl/certs/ca-certificates.crt"
+	if b.s.Spaces.Net || b.r.Policy.Certificates == "" {
+		return
+	}
+	for _, p := range b.r.Policy.Paths {
+		if within(inside, path.Clean(p.Inside)) {
+			return // the settings have others
+		}
+	}
+	if file := b.r.Follow(b.r.Policy.Certificates); file != "" {
+		b.file(inside, "")
+		b.mount(Mount{Kind: Bind, Source: file, Target: inside, ReadOnly: true})
+	}
 }
 
 // devices are those that builders are shown, kvm where the machine has it.

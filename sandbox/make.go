@@ -38,10 +38,10 @@ type Policy struct {
 	Diverted bool
 	KVM      bool // /dev/kvm can be used
 	// Own are the files that this program itself needs, to be a builtin builder.
-	Own      []HostPath
-	Resolver string // text of resolv.conf, for builds with network
-	Services string // text of /etc/services, for the same
-	Hosts    string // text of /etc/hosts, for the same; "": only this machine
+	Own []HostPath
+	// Certificates is the host's file of authorities, which builds with network
+	// are shown; "" for none.
+	Certificates string
 }
 
 // HostPath is a path of the host and where a builder sees it.
@@ -62,11 +62,15 @@ type Request struct {
 
 	HostBuild string // the build directory outside
 	HostTmp   string // what is /tmp in a sandbox, outside
-	// Inputs are the closure; Real says where a path's files are, and Look
-	// what is there.
+	// Inputs are the closure; Real says where a path's files are.
 	Inputs []storepath.Path
 	Real   func(storepath.Path) string
+
+	// The host as it is now: what is at a path; where links lead, "" where nothing
+	// is there; and the text of a file, "" where it cannot be read.
 	Look   func(hostPath string) Found
+	Follow func(hostPath string) string
+	Text   func(hostPath string) string
 
 	OutsideUID, OutsideGID int
 	Groups                 []int

@@ -27,11 +27,13 @@ func request(t *testing.T, d *datadriven.TestData) sandbox.Request {
 	drv := &derivation.Derivation{Name: "x", Platform: "x86_64-linux", Outputs: []derivation.Output{{Name: "out", Path: path("x")}}}
 	r := sandbox.Request{
 		Policy: sandbox.Policy{BuildDir: "/build", ShmSize: "50%", System: "x86_64-linux", ExtraPlatforms: []string{"i686-linux"},
-			Features: []string{"big-parallel"}, FilterSyscalls: true, UserNamespaces: true, Resolver: "nameserver 192.0.2.1\n"},
+			Features: []string{"big-parallel"}, FilterSyscalls: true, UserNamespaces: true, Certificates: "/host/certificates-link"},
 		StoreDir: "/nix/store", Derivation: drv, Path: path("x.drv"), Builder: "/nix/store/" + path("dir").Base() + "/bin/sh",
 		Args: []string{"sh", "-c", "true"}, Env: []string{"A=b"}, HostBuild: "/builds/1/build", HostTmp: "/builds/1/tmp",
 		Inputs: []storepath.Path{path("dir"), path("file"), path("link")},
 		Real:   func(p storepath.Path) string { return "/real/" + p.Name() },
+		Text:   func(p string) string { return map[string]string{"/etc/resolv.conf": "nameserver 192.0.2.1\n"}[p] },
+		Follow: func(p string) string { return strings.TrimSuffix(p, "-link") },
 		Look: func(p string) sandbox.Found {
 			switch {
 			case strings.HasSuffix(p, "link"):

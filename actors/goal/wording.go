@@ -55,7 +55,8 @@ func (g *Derivation) builderFailed(m *messages.BuilderExited) messages.Result {
 
 func exitReason(e messages.Exit) string {
 	if e.Signal != 0 {
-		return fmt.Sprintf("builder failed due to signal %d (%s)", e.Signal, syscall.Signal(e.Signal))
+		name := syscall.Signal(e.Signal).String() // as C has it, but for the first letter
+		return fmt.Sprintf("builder failed due to signal %d (%s)", e.Signal, strings.ToUpper(name[:1])+name[1:])
 	}
 	return fmt.Sprintf("builder failed with exit code %d", e.Code)
 }

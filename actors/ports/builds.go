@@ -237,24 +237,26 @@ func (p *Builds) warn(err error, what string) {
 }
 
 // keep moves the build directory out of the service's own, to where the person
-// who asked for it can look at it.
+// who asked for it can look at it. It stays its builder's.
 func (p *Builds) keep(b *build) (string, error) {
+	if err := os.Chmod(b.hostBuild(), 0o755); err != nil {
+		return "", err
+	}
 	if b.policy.BuildDir != p.s.Layout.BuildsDir() || os.Geteuid() != 0 { // who asked can reach it there
 		if err := os.WriteFile(filepath.Join(b.dir, localstore.KeptName), nil, 0o644); err != nil {
 			return "", err
 		}
-		dir := b.dir
+		place, dir := b.hostBuild(), b.dir
 		b.dir = ""
-		return filepath.Join(dir, "build"), os.Chmod(dir, 0o755)
+		return place, os.Chmod(dir, 0o755)
 	}
 	kept, err := os.MkdirTemp("", "nix-build-"+b.path.Name()+"-")
 	if err != nil {
 		return "", err
 	}
 	place := filepath.Join(kept, "build")
-	if err := localstore.Move(b.dir, place); err != nil {
-		return "", err
+	if err := localstore.Move(b.hostBuild(), place); err != nil {
+		return "", errors.Join(err, os.Remove(kept))
 	}
-	b.dir = ""
-	return place, nil
+	return place, os.Chmod(kept, 0o755)
 }

@@ -87,6 +87,7 @@ func TestTail(t *testing.T) {
 		{[]string{"one\ntwo\nthr", "ee\nfour"}, []string{"two", "three", "four"}, "four"},
 		{[]string{"a\r\n", "10%\r50%\r100%\n\n"}, []string{"a", "100%", ""}, "100%"},
 		{[]string{""}, nil, ""},
+		{[]string{"a\n@nix {\"action\":\"setPhase\",\"phase\":\"build\"}\n@nix {\"action\":\"unheard-of\"}\n@nix {\"act"}, []string{"a", `@nix {"action":"unheard-of"}`, `@nix {"act`}, `@nix {"action":"unheard-of"}`},
 		{[]string{strings.Repeat("x", 10000), "y\nz\n"}, []string{strings.Repeat("x", maxLine), "z"}, "z"},
 	} {
 		tail := newTail(3)

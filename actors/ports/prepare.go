@@ -207,7 +207,7 @@ func (p *Builds) specify(b *build, boxed bool) error {
 	b.spec, err = sandbox.Make(sandbox.Request{
 		Policy: b.policy.Sandbox, StoreDir: p.s.Layout.Dir, Derivation: b.drv, Path: b.path, Options: b.options,
 		Builder: view.Builder, Args: view.Args, Env: view.Env, HostBuild: b.hostBuild(), HostTmp: b.hostTmp(),
-		Inputs: visible, Real: p.s.Layout.RealPath, Look: linux.Look,
+		Inputs: visible, Real: p.s.Layout.RealPath, Look: linux.Look, Follow: linux.Follow, Text: linux.Text,
 		OutsideUID: b.user.UID, OutsideGID: b.user.GID, Groups: b.user.Groups, Shared: b.user.Shared,
 	})
 	if err != nil {

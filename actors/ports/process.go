@@ -172,7 +172,7 @@ func (p *Process) forget(build messages.Address) {
 	delete(p.running, build)
 }
 
-// tail keeps the last lines of a log.
+// tail keeps the last lines of a log that are output, not sayings.
 type tail struct {
 	max  int
 	kept []string
@@ -199,6 +199,9 @@ func (t *tail) add(b []byte) {
 
 // end keeps a line. A carriage return overwrites what is before it.
 func (t *tail) end(line []byte) {
+	if _, is, _ := ReadSaying(line); is { // what is none is shown as it is
+		return
+	}
 	line = bytes.TrimRight(line, "\r")
 	if i := bytes.LastIndexByte(line, '\r'); i >= 0 {
 		line = line[i+1:]
@@ -221,6 +224,9 @@ func (t *tail) lines() []string {
 func (t *tail) last() string {
 	const shown = 200
 	line := string(t.open)
+	if bytes.HasPrefix(t.open, sayingBegins) {
+		line = ""
+	}
 	for i := len(t.kept) - 1; i >= 0 && strings.TrimSpace(line) == ""; i-- {
 		line = t.kept[i]
 	}

@@ -92,8 +92,8 @@ func sandboxPolicy(c config.Settings, l location, userns bool) sandbox.Policy {
 		BuildDir: c.SandboxBuildDir, ShmSize: c.SandboxDevShmSize, System: c.System, ExtraPlatforms: c.ExtraPlatforms,
 		Features: systemFeatures(c), FilterSyscalls: c.FilterSyscalls, AllowSetuid: c.AllowNewPrivileges, Linux26: c.ImpersonateLinux26,
 		UserNamespaces: userns, Diverted: l.Root != "",
-		KVM:      unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil,
-		Resolver: textOf("/etc/resolv.conf"), Services: textOf("/etc/services"), Hosts: textOf("/etc/hosts"),
+		KVM:          unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) == nil,
+		Certificates: c.SSLCertFile,
 	}
 	for _, h := range c.SandboxPaths {
 		p.Paths = append(p.Paths, sandbox.HostPath{Inside: h.Inside, Outside: h.Outside, Optional: h.Optional})
@@ -112,15 +112,6 @@ func systemFeatures(c config.Settings) []string {
 	}
 	slices.Sort(features)
 	return features
-}
-
-// textOf is the text of a file of the host that a sandbox may do without.
-func textOf(file string) string {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
-	return string(b)
 }
 
 // buildUsers are whom builders run as: for root the members of the group of

@@ -113,7 +113,7 @@ func (t *termsReader) restricted(name, value string) {
 	case errors.Is(err, config.ErrUnknown):
 		t.denied(name, "is not known")
 	case err != nil || !reflect.DeepEqual(same, t.now):
-		t.denied(name, "is restricted and you are not a trusted user")
+		t.denied(name, "is a restricted setting and you are not a trusted user")
 	}
 }
 

@@ -107,7 +107,7 @@ func TestNobodyIsTrustedBySettings(t *testing.T) {
 // others, and what is not worth a word.
 func TestUntrustedSettings(t *testing.T) {
 	own := ownSettings(t)
-	const restricted = "ignoring the client-specified setting '%s', because it is restricted and you are not a trusted user"
+	const restricted = "ignoring the client-specified setting '%s', because it is a restricted setting and you are not a trusted user"
 	for _, c := range []struct{ name, value, settings, warning string }{
 		{"connect-timeout", "3", "connect-timeout = 3\n", ""},
 		{"connect-timeout", "soon", "", `ignoring the client-specified setting 'connect-timeout': set connect-timeout to "soon": want a whole number, with K, M, G or T after it if need be`},

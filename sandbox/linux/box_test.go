@@ -1,6 +1,7 @@
 package linux_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,18 +46,31 @@ func boxRequest(t testing.TB, more map[string]string) sandbox.Request {
 	in := storeName(t, "input")
 	r := sandbox.Request{
 		Policy: sandbox.Policy{BuildDir: "/build", ShmSize: "50%", System: "x86_64-linux", FilterSyscalls: true, UserNamespaces: true,
-			Resolver: "nameserver 192.0.2.1\n", Services: "http 80/tcp\n"},
+			Certificates: certificates(t)},
 		StoreDir:   testStore,
 		Derivation: &derivation.Derivation{Name: "x", Platform: "x86_64-linux", Outputs: []derivation.Output{{Name: "out", Path: storeName(t, "out")}}},
 		Path:       storeName(t, "x.drv"), Builder: testStore.Join(in) + "/busybox",
 		HostBuild: filepath.Join(work, "build"), HostTmp: filepath.Join(work, "tmp"),
-		Inputs: []storepath.Path{in}, Real: func(storepath.Path) string { return input }, Look: linux.Look,
+		Inputs: []storepath.Path{in}, Real: func(storepath.Path) string { return input }, Look: linux.Look, Follow: linux.Follow,
+		Text: func(file string) string {
+			return map[string]string{"/etc/resolv.conf": "nameserver 192.0.2.1\n", "/etc/services": "http 80/tcp\n", "/etc/hosts": "127.0.0.1 localhost\n"}[file]
+		},
 		OutsideUID: os.Getuid(), OutsideGID: os.Getgid(), Shared: os.Getuid() != 0,
 	}
 	if !r.Shared {
 		r.OutsideUID, r.OutsideGID = testUID, testUID
 	}
 	return r
+}
+
+// certificates is a link to a file, as distributions have it.
+func certificates(t testing.TB) string {
+	dir := openDir(t)
+	link := filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "file"), []byte("the authorities\n"), 0o644), os.Symlink("file", link)); err != nil {
+		t.Fatal(err)
+	}
+	return link
 }
 
 func makeFixed(r *sandbox.Request) {

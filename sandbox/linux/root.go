@@ -53,6 +53,24 @@ func makeTree(dir string, t sandbox.Tree, empty string) error {
 	return nil
 }
 
+// Text is what a file of the host says, where it can be read.
+func Text(hostPath string) string {
+	text, err := os.ReadFile(hostPath)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// Follow is where a path of the host leads, "" where nothing is there.
+func Follow(hostPath string) string {
+	real, err := filepath.EvalSymlinks(hostPath)
+	if err != nil {
+		return ""
+	}
+	return real
+}
+
 // Look says what is at a path of the host.
 func Look(hostPath string) sandbox.Found {
 	st, err := os.Lstat(hostPath)

@@ -35,7 +35,7 @@ func Add(logDir string, drv storepath.Path, r io.Reader) error {
 
 // pack makes the compressed log of what r holds, or leaves nothing.
 func pack(path string, level int, r io.Reader) error {
-	packed, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
+	packed, err := os.CreateTemp(filepath.Dir(path), ".tmp-*") // the name of a log may be as long as names can be
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"troupe/storage/storepath"
 )
 
 // What was added is read, by us and by the name that Nix reads; a second log
@@ -44,4 +46,16 @@ func TestAddWhileItIsBuilt(t *testing.T) {
 	wantRead(t, dir, []byte("built"))
 	must(t, l.Close())
 	wantRead(t, dir, []byte("built"))
+}
+
+// The longest name that a store path can have leaves the log's own name 9 bytes
+// below what file systems take.
+func TestAddOfTheLongestName(t *testing.T) {
+	dir := t.TempDir()
+	long, err := storepath.ParseBase(strings.Repeat("a", 32) + "-" + strings.Repeat("n", 207) + ".drv")
+	must(t, err)
+	must(t, Add(dir, long, strings.NewReader("said")))
+	if _, err := os.Stat(Path(dir, long) + ".bz2"); err != nil {
+		t.Error(err)
+	}
 }

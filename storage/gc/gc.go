@@ -58,7 +58,7 @@ const Unlimited = math.MaxUint64
 type Options struct {
 	Action          Action
 	Paths           []storepath.Path  // of DeleteSpecific
-	MaxFreed        uint64            // bytes; once more are freed it stops
+	MaxFreed        uint64            // bytes; once more are freed it stops; 0 deletes no path
 	KeepDerivations bool              // what made a live path is live
 	KeepOutputs     bool              // what a live derivation makes is live
 	Talk            func(line string) // hears what Nix says meanwhile; may be nil

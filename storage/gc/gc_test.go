@@ -152,6 +152,10 @@ func TestMaxFreed(t *testing.T) {
 	w := newWorld(t)
 	w.valid("a", "b", "c", "d")
 	o := options(DeleteDead)
+	o.MaxFreed = 0
+	if r := w.collect(o); len(r.Paths) != 0 {
+		t.Errorf("to free nothing it deleted %q", r.Paths)
+	}
 	o.MaxFreed = 4096 // the second one is more
 	r := w.collect(o)
 	if len(r.Paths) != 2 || r.Freed != 8192 {

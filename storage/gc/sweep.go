@@ -49,7 +49,7 @@ func (s *sweep) all(ctx context.Context) error {
 	}
 	if s.o.Action == DeleteSpecific {
 		err = s.specific(ctx)
-	} else {
+	} else if s.o.MaxFreed > 0 {
 		s.o.say("deleting garbage...")
 		err = s.everything(ctx)
 	}

@@ -214,7 +214,7 @@ func (c *connection) failure(targets []messages.Target, results []messages.Resul
 		return c.cancelled(targets, results)
 	}
 	for _, e := range errs {
-		c.out.line(workerproto.LevelError, "\x1b[31;1merror:\x1b[0m "+e)
+		c.out.fail(e)
 	}
 	return fmt.Errorf("build of %s failed", strings.Join(failed, ", "))
 }

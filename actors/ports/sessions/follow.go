@@ -3,10 +3,10 @@ package sessions
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"io"
 	"strings"
 
+	"troupe/actors/ports"
 	"troupe/messages"
 	"troupe/messages/workerproto"
 	"troupe/storage/storepath"
@@ -18,7 +18,7 @@ import (
 func (w *watcher) follow(g *goal, path storepath.Path, machine string, lost <-chan struct{}) {
 	defer w.following.Done()
 	drv := w.out.d.Dir.Join(path)
-	text := "building '" + drv + "'"
+	text := doing(g.at) + " '" + drv + "'"
 	if machine != "" {
 		text += " on '" + machine + "'"
 	}
@@ -41,6 +41,17 @@ func (w *watcher) follow(g *goal, path storepath.Path, machine string, lost <-ch
 	}
 }
 
+// doing is how Nix calls what is done, which programs look for.
+func doing(at messages.Address) string {
+	switch at.BuildMode() {
+	case messages.Check:
+		return "checking outputs of"
+	case messages.Repair:
+		return "repairing outputs of"
+	}
+	return "building"
+}
+
 // outcome says in numbers how a build ended, that of one it is done or failed.
 // Nix's clients count nothing by it; ours, which draw every build, do.
 func (w *watcher) outcome(activity uint64, s messages.Status) {
@@ -54,8 +65,7 @@ func (w *watcher) outcome(activity uint64, s messages.Status) {
 	w.out.result(activity, workerproto.ResProgress, workerproto.Number(done), workerproto.Number(1), workerproto.Number(0), workerproto.Number(failed))
 }
 
-// builderLog passes a builder's lines on. Lines that begin with "@nix" and a
-// JSON object are about activities of the builder's own.
+// builderLog passes a builder's lines on, and its sayings as activities.
 type builderLog struct {
 	out      *output
 	activity uint64
@@ -81,7 +91,12 @@ func (b *builderLog) copy(log io.Reader) {
 }
 
 func (b *builderLog) line(line []byte) {
-	if object, ok := bytes.CutPrefix(line, []byte("@nix ")); ok && b.message(object) {
+	saying, is, err := ports.ReadSaying(line)
+	switch {
+	case err != nil:
+		b.out.warn("Unable to handle a JSON message from the derivation builder: " + err.Error())
+	case is:
+		b.saying(saying)
 		return
 	}
 	b.out.result(b.activity, workerproto.ResBuildLogLine, workerproto.Text(overwritten(string(line))))
@@ -101,22 +116,8 @@ func overwritten(line string) string {
 	return string(shown)
 }
 
-// message is what a builder says in JSON. It reports whether it was understood.
-func (b *builderLog) message(object []byte) bool {
-	var m struct {
-		Action string
-		ID     uint64
-		Type   uint64
-		Level  uint64
-		Text   string
-		Msg    string
-		Phase  string
-		Fields []any
-	}
-	if err := json.Unmarshal(object, &m); err != nil {
-		b.out.warn("Unable to handle a JSON message from the derivation builder: " + err.Error())
-		return false
-	}
+// saying passes on what a builder says of its own activities.
+func (b *builderLog) saying(m ports.Saying) {
 	switch m.Action {
 	case "setPhase":
 		b.out.result(b.activity, workerproto.ResSetPhase, workerproto.Text(m.Phase))
@@ -137,10 +138,7 @@ func (b *builderLog) message(object []byte) bool {
 		if id, ok := b.nested[m.ID]; ok {
 			b.out.result(id, workerproto.ResultType(m.Type), fields(m.Fields)...)
 		}
-	default:
-		return false
 	}
-	return true
 }
 
 // fields are numbers and texts; others are left out.

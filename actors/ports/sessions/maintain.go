@@ -59,7 +59,8 @@ func (c *connection) verify(q *workerproto.VerifyStore) (reply workerproto.Reply
 // sayAt passes on what is said at a level; errors are marked.
 func (c *connection) sayAt(level workerproto.Level, text string) {
 	if level == workerproto.LevelError {
-		text = "\x1b[31;1merror:\x1b[0m " + text
+		c.out.fail(text)
+		return
 	}
 	c.out.line(level, text)
 }

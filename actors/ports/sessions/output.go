@@ -82,6 +82,18 @@ func (o *output) warn(text string) {
 	o.line(workerproto.LevelWarn, "\x1b[35;1mwarning:\x1b[0m "+text)
 }
 
+// fail tells an error that does not end the operation, as Nix writes one: its further
+// lines begin below the text of the first.
+func (o *output) fail(text string) {
+	first, rest, more := strings.Cut(text, "\n")
+	if more {
+		for l := range strings.SplitSeq(rest, "\n") {
+			first += strings.TrimRight("\n       "+l, " ")
+		}
+	}
+	o.line(workerproto.LevelError, "\x1b[31;1merror:\x1b[0m "+first)
+}
+
 // start begins an activity and returns its number.
 func (o *output) start(a workerproto.StartActivity) uint64 {
 	o.mu.Lock()

@@ -231,7 +231,7 @@ func TestClientGoesWithWordsLeft(t *testing.T) {
 // with keep-going all that can be built is.
 func TestFailuresOfInputs(t *testing.T) {
 	w := newWorld(t)
-	bad := w.derivation("bad", "echo the reason; exit 4")
+	bad := w.derivation("bad", "echo the reason; echo; echo why; exit 4")
 	top := w.derivation("top", "echo > $out", bad)
 	fine := w.derivation("fine", "sleep 0.1; echo > $out")
 	c := w.connect(rootUser, newest)
@@ -241,17 +241,42 @@ func TestFailuresOfInputs(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "'"+c.Dir.Join(top.drv)+"'") {
 		t.Errorf("the error is %v", err)
 	}
-	told := 0
+	var told []string
 	for _, f := range c.frames {
 		if n, ok := f.(*workerproto.Next); ok && strings.Contains(n.Text, "builder failed with exit code 4") {
-			told++
+			told = append(told, n.Text)
 		}
 	}
-	if told != 1 {
-		t.Errorf("the reason is told %d times: %v", told, c.frames)
+	// As Nix writes it: lines below the first are indented, and have no blanks at their ends.
+	want := "\x1b[31;1merror:\x1b[0m Cannot build '" + c.Dir.Join(bad.drv) + "'.\n       Reason: builder failed with exit code 4.\n" +
+		"       Output paths:\n         " + c.Dir.Join(bad.out) + "\n       Last 3 log lines:\n       > the reason\n       >\n       > why\n"
+	if len(told) != 1 || !strings.HasPrefix(told[0], want) {
+		t.Errorf("told %q, want once %q", told, want)
 	}
 	if !tell[*workerproto.Bool](c, &workerproto.IsValidPath{Path: fine.out}, nil).Value {
 		t.Error("what could be built was not")
+	}
+}
+
+// TestWhatIsDone: a build that checks is called so, as Nix calls it.
+func TestWhatIsDone(t *testing.T) {
+	w := newWorld(t)
+	r := w.derivation("same", "echo same > $out")
+	c := w.connect(rootUser, newest)
+	c.add(r)
+	var got []string
+	for _, mode := range []workerproto.BuildMode{workerproto.BuildNormal, workerproto.BuildCheck} {
+		c.frames = nil
+		tell[*workerproto.One](c, &workerproto.BuildPaths{Paths: build(r).Paths, Mode: mode}, nil)
+		for _, f := range c.frames {
+			if a, ok := f.(*workerproto.StartActivity); ok && a.Type == workerproto.ActBuild {
+				got = append(got, a.Text)
+			}
+		}
+	}
+	drv := "'" + c.Dir.Join(r.drv) + "'"
+	if want := []string{"building " + drv, "checking outputs of " + drv}; !slices.Equal(got, want) {
+		t.Errorf("heard %q, want %q", got, want)
 	}
 }
 

@@ -157,8 +157,8 @@ func (w *watcher) seeEnd(g *goal) {
 		w.report()
 	}
 	if messages.Shown(g.at, g.result) && !w.tops[keyOf(g.at)] {
-		text := "\x1b[31;1merror:\x1b[0m " + g.result.Error
-		w.post(func() { w.out.line(workerproto.LevelError, text) })
+		text := g.result.Error
+		w.post(func() { w.out.fail(text) })
 	}
 }
 

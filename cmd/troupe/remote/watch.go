@@ -105,9 +105,5 @@ var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // Plain is a text of the daemon's as our own are shown.
 func Plain(text string) string {
-	text = strings.TrimSuffix(colours.ReplaceAllString(text, ""), "\n")
-	if reason, is := strings.CutPrefix(text, "error: "); is {
-		return progress.Error(reason)
-	}
-	return text
+	return strings.TrimSuffix(colours.ReplaceAllString(text, ""), "\n")
 }

@@ -17,7 +17,7 @@ show temporary names /tmp %A
 show build $b stat -c '%A %u %g' /build
 show store $b stat -c '%A %u %g' /nix/store
 show configuration names /etc %F
-for f in passwd group hosts nsswitch.conf; do test -e /etc/$f && show $f $b cat /etc/$f; done
+for f in passwd group hosts nsswitch.conf ssl/certs/ca-certificates.crt; do test -e /etc/$f && show $f $b cat /etc/$f; done
 show status $b grep -E '^(Umask|Uid|Gid|Groups|NSpid|NSpgid|NSsid|SigBlk|CapInh|CapPrm|CapEff|CapAmb|NoNewPrivs|Seccomp):' /proc/1/status
 show session,terminal $b sh -c "$b cut -d ' ' -f 5-7 /proc/1/stat"
 show descriptors $b sh -c "for f in 0 1 2 3 4 5 6 7 8 9; do $b readlink /proc/1/fd/\$f; done | $b sed 's/[0-9]*$//'"
