@@ -1,0 +1,50 @@
+package descriptor
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is the descriptor of a regular file, which nobody waits for: [os.File] would ask
+// the kernel whether one can.
+type File int
+
+// Write implements [io.Writer].
+func (f File) Write(b []byte) (written int, err error) {
+	for written < len(b) {
+		n, err := unix.Write(int(f), b[written:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return written, err
+		}
+		written += n
+	}
+	return written, nil
+}
+
+// Contents reads a regular file of which the size is known, which is all that may be
+// read; Shown is for errors.
+type Contents struct {
+	FD    int
+	Shown string
+}
+
+// Read implements [io.Reader]. There is no end of the file: it may not come.
+func (c *Contents) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(c.FD, b)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return 0, &os.PathError{Op: "read", Path: c.Shown, Err: err}
+		case n == 0 && len(b) > 0:
+			return 0, fmt.Errorf("file '%s' became shorter while it was read", c.Shown)
+		}
+		return n, nil
+	}
+}
