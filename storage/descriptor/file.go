@@ -3,6 +3,7 @@ package descriptor
 import (
 	"fmt"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,4 +48,16 @@ func (c *Contents) Read(b []byte) (int, error) {
 		}
 		return n, nil
 	}
+}
+
+// SetTimes sets when an open file was read and written last, to seconds since 1970. The
+// library's way is to name the file by an empty path, to look up which is a fifth of the
+// call's work.
+func SetTimes(fd int, seconds int64) error {
+	times := [2]unix.Timespec{{Sec: seconds}, {Sec: seconds}}
+	_, _, failed := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&times)), 0, 0, 0)
+	if failed != 0 {
+		return failed
+	}
+	return nil
 }

@@ -163,8 +163,7 @@ func (c *canonicaliser) change(f *file) error {
 	if st.Mtim.Sec == canonicalTime && st.Mtim.Nsec == 0 && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil
 	}
-	times := []unix.Timespec{{Sec: canonicalTime}, {Sec: canonicalTime}}
-	if err := unix.UtimesNanoAt(f.fd, "", times, unix.AT_EMPTY_PATH); err != nil {
+	if err := f.setTimes(canonicalTime); err != nil {
 		return os.NewSyscallError("utimensat", err)
 	}
 	return nil

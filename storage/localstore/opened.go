@@ -90,3 +90,10 @@ func (f *file) chmod(mode uint32) error {
 	}
 	return unix.Fchmod(f.fd, mode)
 }
+
+func (f *file) setTimes(seconds int64) error {
+	if f.bare {
+		return unix.UtimesNanoAt(f.fd, "", []unix.Timespec{{Sec: seconds}, {Sec: seconds}}, unix.AT_EMPTY_PATH)
+	}
+	return descriptor.SetTimes(f.fd, seconds)
+}

@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"troupe/storage/descriptor"
-	"troupe/storage/pace"
 )
 
 // Dump writes the archive of a file, directory or symbolic link. It follows no
@@ -39,7 +38,6 @@ func DumpFile(w io.Writer, contents []byte) error {
 type dumper struct {
 	*Writer
 	opener descriptor.Opener
-	pace   pace.Pace
 }
 
 func (d *dumper) node(dirfd int, e descriptor.Entry, shown string) error {

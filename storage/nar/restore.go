@@ -138,6 +138,7 @@ func (s *restorer) File(name string, executable bool, size uint64, contents io.R
 // a socket came in smaller ones, and to touch a page twice costs as much as to copy it.
 func (s *restorer) write(fd descriptor.File, contents io.Reader, size uint64) error {
 	for left := size; left > 0; {
+		s.pace.Step()
 		part := (*s.copy)[:min(bufferSize, left)]
 		if _, err := io.ReadFull(contents, part); err != nil {
 			return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"troupe/storage/pace"
 )
 
 // Writer writes an archive piece by piece; it is a [Sink]. The top has the empty name.
@@ -16,6 +18,7 @@ type Writer struct {
 	kept  *[]byte // of [buffers]
 	depth int     // directories that are open
 	err   error
+	pace  pace.Pace
 }
 
 // buffers are kept for the next: many a dump is of a small file.
@@ -96,6 +99,7 @@ func (a *Writer) File(name string, executable bool, size uint64, contents io.Rea
 	a.string("contents")
 	a.integer(size)
 	for left := size; left > 0 && a.err == nil; {
+		a.pace.Step()
 		room := a.room()
 		n, err := contents.Read(room[:min(uint64(len(room)), left)])
 		a.buf = a.buf[:len(a.buf)+n]
