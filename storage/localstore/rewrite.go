@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/storage/descriptor"
 )
 
 // Rewrite replaces hash parts in a tree, in the contents of files, the targets of
@@ -69,7 +71,7 @@ func (r *rewriter) node(dirfd int, name, shown string, depth int) error {
 		case unix.S_IFREG:
 			err = r.file(dirfd, name, st.Mode)
 		case unix.S_IFLNK:
-			err = r.link(dirfd, name)
+			err = r.link(dirfd, name, &st)
 		case unix.S_IFDIR:
 			return r.directory(dirfd, name, shown, depth)
 		}
@@ -133,7 +135,8 @@ func reopen(fd int, mode uint32, how int) (*os.File, error) {
 	return os.OpenFile(procPath(fd), how, 0)
 }
 
-func (r *rewriter) link(dirfd int, name string) error {
+// link makes a link anew, which stays its builder's: what is not is refused later.
+func (r *rewriter) link(dirfd int, name string, was *unix.Stat_t) error {
 	target := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(dirfd, name, target)
 	if err != nil || !r.replace(target[:n]) {
@@ -142,7 +145,31 @@ func (r *rewriter) link(dirfd int, name string) error {
 	if err := unix.Unlinkat(dirfd, name, 0); err != nil {
 		return err
 	}
-	return unix.Symlinkat(string(target[:n]), dirfd, name)
+	if err := unix.Symlinkat(string(target[:n]), dirfd, name); err != nil {
+		return err
+	}
+	return giveLink(dirfd, name, was)
+}
+
+// giveLink gives a link that has just been made to whom another belonged; something else
+// that has come to its name meanwhile is left alone.
+func giveLink(dirfd int, name string, was *unix.Stat_t) error {
+	if int(was.Uid) == os.Geteuid() {
+		return nil
+	}
+	fd, err := descriptor.Open(dirfd, name, unix.O_PATH)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK || int(st.Uid) != os.Geteuid() || st.Nlink > 1 {
+		return nil
+	}
+	return unix.Fchownat(fd, "", int(was.Uid), int(was.Gid), unix.AT_EMPTY_PATH)
 }
 
 func (r *rewriter) directory(dirfd int, name, shown string, depth int) error {

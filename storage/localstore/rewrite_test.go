@@ -60,3 +60,28 @@ func TestRewrite(t *testing.T) {
 		t.Error("parts of different lengths are taken")
 	}
 }
+
+// TestRewrittenLinks: a link that is made anew stays its builder's, whose outputs are
+// taken.
+func TestRewrittenLinks(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("giving files away needs root")
+	}
+	const builder = 30997
+	from, to := strings.Repeat("a", 32), strings.Repeat("b", 32)
+	top := tree(t, map[string]string{"file": "x", "link": "->/nix/store/" + from + "-x/file"})
+	for _, p := range []string{top, top + "/file", top + "/link"} {
+		if err := os.Lchown(p, builder, builder); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := localstore.Rewrite(top, map[string]string{from: to}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := localstore.Take(top, localstore.Options{BuilderUID: builder}, nil, nil); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.Readlink(top + "/link"); err != nil || got != "/nix/store/"+to+"-x/file" {
+		t.Errorf("it leads to %q, %v", got, err)
+	}
+}
