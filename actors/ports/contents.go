@@ -47,10 +47,7 @@ func (p *Builds) nameOne(b *build, o *made, paths map[storepath.Path]storepath.P
 	if err := localstore.Rewrite(o.real, map[string]string{place.HashPart(): o.Path.HashPart()}); err != nil {
 		return err
 	}
-	if err := localstore.Canonicalise(o.real, localstore.Options{BuilderUID: -1, Seen: seen}); err != nil {
-		return err
-	}
-	if o.Scanned, err = localstore.Scan(o.real, nil); err != nil {
+	if o.Scanned, err = localstore.Take(o.real, localstore.Options{BuilderUID: -1, Seen: seen}, nil, nil); err != nil {
 		return err
 	}
 	o.References = others

@@ -149,15 +149,16 @@ func (p *Builds) examine(b *build, out *made, likely []storepath.Path, seen map[
 	if err := localstore.Rewrite(out.real, b.rewrites()); err != nil {
 		return err
 	}
-	if err := localstore.Canonicalise(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen}); err != nil {
-		return &rejection{messages.OutputRejected, 0, err}
-	}
 	others := b.candidates
 	if b.options.DiscardReferences[out.Name] {
 		likely, others = nil, nil
 	}
 	var err error
-	if out.Scanned, err = localstore.ScanFor(out.real, likely, others); err != nil || out.Kind != derivation.Fixed {
+	out.Scanned, err = localstore.Take(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen}, likely, others)
+	if unfit := (*localstore.UnfitError)(nil); errors.As(err, &unfit) {
+		return &rejection{messages.OutputRejected, 0, err}
+	}
+	if err != nil || out.Kind != derivation.Fixed {
 		return err
 	}
 	if err := p.checkFixedReferences(b, out); err != nil {
@@ -190,9 +191,12 @@ func (b *build) rewrites() map[string]string {
 
 // checkFixed compares a fixed output with the hash that was promised.
 func (p *Builds) checkFixed(b *build, out *made) error {
-	got, err := localstore.HashTree(out.real, out.Method, out.Algorithm)
-	if err != nil {
-		return &rejection{messages.OutputRejected, 0, err}
+	got := out.NarHash
+	if out.Method != storepath.NAR || out.Algorithm != nixhash.SHA256 {
+		var err error
+		if got, err = localstore.HashTree(out.real, out.Method, out.Algorithm); err != nil {
+			return &rejection{messages.OutputRejected, 0, err}
+		}
 	}
 	if got == out.Hash {
 		return nil

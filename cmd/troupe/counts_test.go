@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +13,9 @@ import (
 
 	shapes "troupe/cmd/troupe-bench/graph"
 	"troupe/storage/binarycache"
+	"troupe/storage/nar"
 	"troupe/storage/narinfo"
+	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
 
@@ -20,9 +23,10 @@ import (
 // is, by what they are for.
 var kinds = map[string]string{
 	"files":     "open,openat,openat2,creat,mkdir,mkdirat,symlink,symlinkat,link,linkat,rename,renameat,renameat2,unlink,unlinkat,rmdir",
-	"status":    "stat,lstat,newfstatat,statx,fchmodat,fchmodat2,chmod,fchmod,fchownat,lchown,chown,fchown,utimensat,readlinkat,listxattr,flistxattr,llistxattr",
+	"status":    "stat,lstat,fstat,newfstatat,statx,fchmodat,fchmodat2,chmod,fchmod,fchownat,lchown,chown,fchown,utimensat,readlinkat,listxattr,flistxattr,llistxattr",
 	"mounts":    "mount,umount2,pivot_root,mount_setattr,move_mount,open_tree,fsopen,fsmount,fsconfig",
 	"processes": "fork,vfork,execve,execveat",
+	"lists":     "getdents64",
 	"flushes":   "fsync,fdatasync,sync,syncfs,sync_file_range",
 }
 
@@ -106,38 +110,102 @@ func TestCountsOfBuilds(t *testing.T) {
 		top := s.write(work, &recipe{name: "top", script: "echo $inputs > $out", inputs: leaves})
 		return s.tally(work, "build", "-j2", top.file)
 	}
-	within(t, build(5), build(25), 20, map[string]float64{"files": 50, "status": 55, "mounts": 24, "processes": 1.2, "flushes": 2.5})
+	within(t, build(5), build(25), 20, map[string]float64{"files": 42, "status": 65, "lists": 8, "mounts": 24, "processes": 1.2, "flushes": 2.5})
 }
 
-// TestCountsOfFetches bounds those that a path costs which a cache of files has.
-func TestCountsOfFetches(t *testing.T) {
-	work := tempDir(t)
+// testCache is a cache of files.
+type testCache struct {
+	*binarycache.Cache
+	url string
+	box storepath.Path
+}
+
+func newTestCache(t *testing.T, work string) testCache {
+	t.Helper()
 	box, err := storepath.ParseBase(strings.Repeat("0", 32) + "-box")
 	if err != nil {
 		t.Fatal(err)
 	}
 	pool := binarycache.NewPool(binarycache.Settings{StoreDir: storeDir})
-	defer pool.Close()
-	cache, err := pool.Open("file://" + work + "/cache?compression=zstd")
+	t.Cleanup(pool.Close)
+	c := testCache{url: "file://" + work + "/cache", box: box}
+	if c.Cache, err = pool.Open(c.url + "?compression=zstd"); err == nil {
+		err = c.Create(t.Context())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cache.Create(t.Context()); err != nil {
+	return c
+}
+
+func (c testCache) upload(t *testing.T, p storepath.Path, hash nixhash.Hash, archive []byte, refs ...storepath.Path) {
+	t.Helper()
+	info := narinfo.Info{Path: p, NarHash: hash, NarSize: uint64(len(archive)), References: refs}
+	if _, err := c.Upload(t.Context(), info, bytes.NewReader(archive)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// fetched counts the calls that fetch a path into a store of its own.
+func (c testCache) fetched(t *testing.T, work, root string, p storepath.Path) map[string]float64 {
+	t.Helper()
+	s := newTestStore(t, work, work+"/"+root, "--option", "substituters", c.url, "--option", "require-sigs", "false")
+	return s.tally(work, "build", storeDir.Join(p))
+}
+
+// TestCountsOfFetches bounds those that a path costs which a cache of files has.
+func TestCountsOfFetches(t *testing.T) {
+	work := tempDir(t)
+	cache := newTestCache(t, work)
 	fetch := func(n int) map[string]float64 {
-		items, err := shapes.Maker{Dir: storeDir, Box: box, Salt: fmt.Sprint(n)}.Make(shapes.Independent(n))
+		items, err := shapes.Maker{Dir: storeDir, Box: cache.box, Salt: fmt.Sprint(n)}.Make(shapes.Independent(n))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, i := range items {
-			info := narinfo.Info{Path: i.Out, NarHash: i.NarHash, NarSize: uint64(len(i.Archive)), References: i.Refs}
-			if _, err := cache.Upload(t.Context(), info, bytes.NewReader(i.Archive)); err != nil {
-				t.Fatal(err)
-			}
+			cache.upload(t, i.Out, i.NarHash, i.Archive, i.Refs...)
 		}
-		s := newTestStore(t, work, fmt.Sprint(work, "/root-", n), "--option", "substituters", "file://"+work+"/cache", "--option", "require-sigs", "false")
-		return s.tally(work, "build", storeDir.Join(items[n].Out))
+		return cache.fetched(t, work, fmt.Sprint("root-", n), items[n].Out)
 	}
-	within(t, fetch(5), fetch(35), 30, map[string]float64{"files": 18, "status": 7, "mounts": 0.1, "processes": 0.1, "flushes": 1})
+	within(t, fetch(5), fetch(35), 30, map[string]float64{"files": 12, "status": 11, "lists": 0.1, "mounts": 0.1, "processes": 0.1, "flushes": 1})
+}
+
+// TestCountsOfUnpacking bounds those for each file of a path that is unpacked: it is made,
+// with the mode that it keeps, and its time is set.
+func TestCountsOfUnpacking(t *testing.T) {
+	work := tempDir(t)
+	cache := newTestCache(t, work)
+	fetch := func(n int) map[string]float64 {
+		var archive bytes.Buffer
+		w := nar.NewWriter(&archive)
+		err := w.Directory("")
+		for i := range n {
+			err = errors.Join(err, w.File(fmt.Sprintf("%03d", i), i%2 == 0, 1, strings.NewReader("x")))
+		}
+		if err := errors.Join(err, w.Up(), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		hash := nixhash.Sum(nixhash.SHA256, archive.Bytes())
+		p, err := storeDir.MakeFixed("many", storepath.NAR, hash, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache.upload(t, p, hash, archive.Bytes())
+		return cache.fetched(t, work, fmt.Sprint("root-", n), p)
+	}
+	within(t, fetch(20), fetch(220), 200, map[string]float64{"files": 1.1, "status": 1.1, "lists": 0.1, "mounts": 0.1, "processes": 0.1, "flushes": 0.1})
+}
+
+// TestCountsOfOutputs bounds those for each file of an output. Its builder makes it; it is
+// opened, once, looked at with its attributes, and given its mode and its time.
+func TestCountsOfOutputs(t *testing.T) {
+	needBuilds(t)
+	work := tempDir(t)
+	s := newTestStore(t, work, work+"/root", "--option", "build-users-group", "", "--option", "use-cgroups", "false")
+	s.addBusybox(work)
+	build := func(n int) map[string]float64 {
+		script := fmt.Sprintf("mkdir $out; n=0; while [ $n -lt %d ]; do echo x > $out/$n; n=$((n+1)); done", n)
+		return s.tally(work, "build", s.write(work, &recipe{name: fmt.Sprint("many-", n), script: script}).file)
+	}
+	within(t, build(20), build(220), 200, map[string]float64{"files": 2.1, "status": 4.1, "lists": 0.1, "mounts": 0.1, "processes": 0.1, "flushes": 0.1})
 }

@@ -79,7 +79,9 @@ func cachePolicy(c config.Settings, b ports.BuiltinPolicy) (ports.CachePolicy, e
 	if c.Substitute {
 		p.Substituters = c.Substituters
 	}
-	p.Transfers = fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, b, p.Connections, p.HTTP1, p.Positive, p.Negative, p.Meta)))
+	netrc, authorities := sha256.Sum256(b.Netrc), sha256.Sum256(b.CA)
+	b.Netrc, b.CA = nil, nil // some 200 KB, of which each byte would be printed as a number
+	p.Transfers = fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, netrc, authorities, b, p.Connections, p.HTTP1, p.Positive, p.Negative, p.Meta)))
 	return p, err
 }
 

@@ -197,3 +197,21 @@ func TestTermsOfFetching(t *testing.T) {
 		}
 	}
 }
+
+// TestTransfers: what is fetched with other authorities or passwords is fetched apart, and
+// to tell it is not to print each of their bytes, which took a policy 27 ms.
+func TestTransfers(t *testing.T) {
+	c := ownSettings(t)
+	seen := map[string]bool{}
+	big := []byte(strings.Repeat("x", 200_000))
+	for _, b := range []ports.BuiltinPolicy{{}, {CA: big}, {CA: big[1:]}, {Netrc: big}, {Netrc: big, CA: big}} {
+		p, err := cachePolicy(c, b)
+		if err != nil || seen[p.Transfers] {
+			t.Errorf("%d and %d bytes: %s is another's (%v)", len(b.Netrc), len(b.CA), p.Transfers, err)
+		}
+		seen[p.Transfers] = true
+	}
+	if n := testing.AllocsPerRun(5, func() { cachePolicy(c, ports.BuiltinPolicy{CA: big}) }); n > 300 {
+		t.Errorf("%.0f allocations", n)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"troupe/storage/localstore"
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
+	"troupe/storage/pathlock"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -33,6 +34,8 @@ type Adder struct {
 	Keep func(...storepath.Path) error
 	// Stages has directories to stage in; nil where each object makes its own.
 	Stages *Stages
+	// Spares are lock files for its paths; nil where each lock makes its own.
+	Spares *pathlock.Spares
 	// Admit refuses derivations that are not to be in the store; nil refuses none.
 	Admit func(*derivation.Derivation) error
 	// Held says that the caller holds the lock of all that is added.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"troupe/storage/localstore"
-	"troupe/storage/pathlock"
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -73,7 +72,7 @@ func (a *Adder) lock(ctx context.Context, p storepath.Path) (release func() erro
 			return nil
 		}, nil
 	}
-	lock, err := pathlock.Lock(ctx, []string{a.Layout.RealPath(p)})
+	lock, err := a.Spares.Lock(ctx, []string{a.Layout.RealPath(p)})
 	if err != nil {
 		return nil, err
 	}

@@ -20,11 +20,15 @@ import (
 	"troupe/storage/storepath"
 )
 
+// Root is the directory in which the logs are, in directories by the beginning of
+// their names.
+func Root(logDir string) string { return filepath.Join(logDir, "drvs") }
+
 // Path is where the plain log of a derivation is under the log directory; the
 // compressed one has ".bz2" after it.
 func Path(logDir string, drv storepath.Path) string {
 	base := drv.Base()
-	return filepath.Join(logDir, "drvs", base[:2], base[2:])
+	return filepath.Join(Root(logDir), base[:2], base[2:])
 }
 
 // Read opens the log of a derivation's last build, plain or compressed, as Nix

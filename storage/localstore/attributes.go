@@ -19,29 +19,29 @@ const attributeListMax = 64 << 10
 // removeAttributes removes extended attributes, which are also how access lists
 // are kept. Links have none: the kernel lets nobody but the administrator give
 // them any.
-func removeAttributes(fd int, st *unix.Stat_t) error {
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+func (f *file) removeAttributes() error {
+	if f.st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return nil
 	}
-	names, err := listAttributes(fd)
+	names, err := f.attributes()
 	for _, name := range names {
 		if slices.Contains(keptAttributes, name) {
 			continue
 		}
-		if err := removeAttribute(fd, st, name); err != nil {
+		if err := f.removeAttribute(name); err != nil {
 			return os.NewSyscallError("removexattr "+name, err)
 		}
 	}
 	return err
 }
 
-func listAttributes(fd int) ([]string, error) {
+func (f *file) attributes() ([]string, error) {
 	var small [256]byte
 	list := small[:]
-	n, err := unix.Listxattr(procPath(fd), list)
+	n, err := f.listAttributes(list)
 	if errors.Is(err, unix.ERANGE) {
 		list = make([]byte, attributeListMax)
-		n, err = unix.Listxattr(procPath(fd), list)
+		n, err = f.listAttributes(list)
 	}
 	if errors.Is(err, unix.ENOTSUP) || n == 0 && err == nil {
 		return nil, nil
@@ -52,16 +52,21 @@ func listAttributes(fd int) ([]string, error) {
 	return strings.Split(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00"), nil
 }
 
-// removeAttribute makes a file writable where its owner has to; the mode that
-// st tells is then no longer true, and it says so.
-func removeAttribute(fd int, st *unix.Stat_t, name string) error {
-	err := unix.Removexattr(procPath(fd), name)
-	if errors.Is(err, unix.EACCES) && st.Mode&0o200 == 0 {
-		st.Mode |= 0o200
-		if err := unix.Chmod(procPath(fd), st.Mode&0o7777); err != nil {
+func (f *file) listAttributes(list []byte) (int, error) {
+	if f.bare {
+		return unix.Listxattr(procPath(f.fd), list)
+	}
+	return unix.Flistxattr(f.fd, list)
+}
+
+// removeAttribute makes a file writable where its owner has to.
+func (f *file) removeAttribute(name string) error {
+	err := unix.Removexattr(procPath(f.fd), name)
+	if errors.Is(err, unix.EACCES) && f.st.Mode&0o200 == 0 {
+		if err := f.chmod(f.st.Mode&0o7777 | 0o200); err != nil {
 			return err
 		}
-		err = unix.Removexattr(procPath(fd), name)
+		err = unix.Removexattr(procPath(f.fd), name)
 	}
 	return err
 }

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"troupe/storage/descriptor"
+	"troupe/storage/nar"
 	"troupe/storage/pace"
 )
 
@@ -26,13 +29,17 @@ type Options struct {
 // modes 444 and 555, time 1, the service's owner, no extended attributes. It
 // goes by descriptors and follows no link.
 func Canonicalise(real string, o Options) error {
+	return canonicalise(real, &canonicaliser{Options: o})
+}
+
+func canonicalise(real string, c *canonicaliser) error {
 	dirfd, err := openParent(real)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(dirfd)
-	c := canonicaliser{Options: o, uid: os.Geteuid(), gid: os.Getegid()}
-	return c.node(dirfd, filepath.Base(real), real, 0)
+	c.uid, c.gid = os.Geteuid(), os.Getegid()
+	return c.node(place{dirfd, filepath.Base(real), real, 0}, 0)
 }
 
 // maxDepth of directories in directories is what an archive may have; deeper
@@ -41,97 +48,122 @@ const maxDepth = 64
 
 type canonicaliser struct {
 	Options
+	// archive is given what is canonical, in the order of an archive; nil where nobody
+	// reads it.
+	archive *nar.Writer
+	unread  error // why it was not given all
+
 	uid, gid int
+	opener   descriptor.Opener
 	pace     pace.Pace
 }
 
-func (c *canonicaliser) node(dirfd int, name, shown string, depth int) error {
-	if depth >= maxDepth {
-		return fmt.Errorf("canonicalise '%s': directories are nested more than %d deep", shown, maxDepth)
+// node does one file, of a kind that is not known where it is 0.
+func (c *canonicaliser) node(at place, kind uint32) error {
+	if at.depth >= maxDepth {
+		return fmt.Errorf("canonicalise '%s': directories are nested more than %d deep", at.shown, maxDepth)
 	}
 	c.pace.Step()
-	fd, err := unix.Openat(dirfd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	f, err := c.open(at, kind)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: shown, Err: err}
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return &os.PathError{Op: "stat", Path: shown, Err: err}
-	}
-	kind := st.Mode & unix.S_IFMT
-	if kind != unix.S_IFREG && kind != unix.S_IFDIR && kind != unix.S_IFLNK {
-		return fmt.Errorf("file '%s' has an unsupported type", shown)
-	}
-	inode := Inode{st.Dev, st.Ino}
-	if err := c.checkOwner(&st, inode, shown); err != nil {
 		return err
 	}
-	if kind == unix.S_IFDIR {
-		if err := c.children(fd, &st, shown, depth); err != nil {
-			return err
-		}
-	} else if c.Seen != nil {
+	defer f.close()
+	switch kind := f.st.Mode & unix.S_IFMT; {
+	case kind != unix.S_IFREG && kind != unix.S_IFDIR && kind != unix.S_IFLNK:
+		return fmt.Errorf("file '%s' has an unsupported type", at.shown)
+	case !c.owns(&f.st):
+		return fmt.Errorf("invalid ownership on file '%s'", at.shown)
+	case kind == unix.S_IFDIR:
+		return c.directory(f, at)
+	}
+	if err := c.mend(f, at); err != nil || c.archive == nil {
+		return err
+	}
+	c.unread = c.read(f, at)
+	return c.unread
+}
+
+// owns refuses what the builder did not make: a link to somebody else's file
+// would become the store's. A file with several names is met as often.
+func (c *canonicaliser) owns(st *unix.Stat_t) bool {
+	inode := Inode{st.Dev, st.Ino}
+	_, seen := c.Seen[inode]
+	if c.BuilderUID >= 0 && int(st.Uid) != c.BuilderUID && (!seen || st.Mode&unix.S_IFMT == unix.S_IFDIR) {
+		return false
+	}
+	if c.Seen != nil && st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		c.Seen[inode] = struct{}{}
 	}
-	if err := c.mend(fd, &st); err != nil {
-		return fmt.Errorf("canonicalise '%s': %w", shown, err)
-	}
-	return nil
+	return true
 }
 
-// checkOwner refuses what the builder did not make: a link to somebody else's
-// file would become the store's.
-func (c *canonicaliser) checkOwner(st *unix.Stat_t, inode Inode, shown string) error {
-	if c.BuilderUID < 0 || int(st.Uid) == c.BuilderUID {
-		return nil
-	}
-	if _, seen := c.Seen[inode]; seen && st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return nil
-	}
-	return fmt.Errorf("invalid ownership on file '%s'", shown)
-}
-
-func (c *canonicaliser) children(fd int, st *unix.Stat_t, shown string, depth int) error {
-	if st.Mode&0o700 != 0o700 { // a directory that cannot be read cannot be looked into
-		if err := unix.Chmod(procPath(fd), 0o700); err != nil {
-			return &os.PathError{Op: "chmod", Path: shown, Err: err}
-		}
-	}
-	names, err := readNames(fd, shown)
+func (c *canonicaliser) directory(f *file, at place) error {
+	entries, err := f.list(at)
 	if err != nil {
 		return err
 	}
-	for _, n := range names {
-		if err := c.node(fd, n, shown+"/"+n, depth+1); err != nil {
+	if c.archive != nil {
+		slices.SortFunc(entries, descriptor.Entry.Compare)
+		c.archive.Directory(at.name) // whose fault the next to be read says
+	}
+	for _, e := range entries {
+		if err := c.node(place{f.fd, e.Name, at.shown + "/" + e.Name, at.depth + 1}, e.Kind); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := c.mend(f, at); err != nil || c.archive == nil {
+		return err
+	}
+	c.unread = c.archive.Up()
+	return c.unread
+}
+
+// read gives a file or a link to the archive.
+func (c *canonicaliser) read(f *file, at place) error {
+	if f.st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		target := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(f.fd, "", target)
+		if err != nil {
+			return &os.PathError{Op: "readlink", Path: at.shown, Err: err}
+		}
+		return c.archive.Symlink(at.name, string(target[:n]))
+	}
+	if err := f.reopen(); err != nil {
+		return &os.PathError{Op: "open", Path: at.shown, Err: err}
+	}
+	return c.archive.File(at.name, f.st.Mode&unix.S_IXUSR != 0, uint64(f.st.Size), &descriptor.Contents{FD: f.fd, Shown: at.shown})
 }
 
 // mend sets what differs from the canonical metadata, the time last.
-func (c *canonicaliser) mend(fd int, st *unix.Stat_t) error {
+func (c *canonicaliser) mend(f *file, at place) error {
+	if err := c.change(f); err != nil {
+		return fmt.Errorf("canonicalise '%s': %w", at.shown, err)
+	}
+	return nil
+}
+
+func (c *canonicaliser) change(f *file) error {
+	st := &f.st
 	link := st.Mode&unix.S_IFMT == unix.S_IFLNK
-	if err := removeAttributes(fd, st); err != nil {
+	if err := f.removeAttributes(); err != nil {
 		return err
 	}
 	foreign := int(st.Uid) != c.uid || int(st.Gid) != c.gid
 	if foreign { // before the mode, which its owner could change back
-		if err := unix.Fchownat(fd, "", c.uid, c.gid, unix.AT_EMPTY_PATH); err != nil {
+		if err := f.chown(c.uid, c.gid); err != nil {
 			return os.NewSyscallError("chown", err)
 		}
 	}
-	if mode := canonicalMode(st.Mode); !link && (foreign || st.Mode&0o7777 != mode || st.Mode&0o700 != 0o700) {
-		if err := unix.Chmod(procPath(fd), mode); err != nil {
+	if mode := canonicalMode(st.Mode); !link && (foreign || st.Mode&0o7777 != mode) {
+		if err := f.chmod(mode); err != nil {
 			return os.NewSyscallError("chmod", err)
 		}
 	}
 	if st.Mtim.Sec == canonicalTime && st.Mtim.Nsec == 0 && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return nil
 	}
-	times := []unix.Timespec{{Sec: canonicalTime}, {Sec: canonicalTime}}
-	if err := unix.UtimesNanoAt(fd, "", times, unix.AT_EMPTY_PATH); err != nil {
+	if err := f.setTimes(canonicalTime); err != nil {
 		return os.NewSyscallError("utimensat", err)
 	}
 	return nil

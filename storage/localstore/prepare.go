@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/storage/buildlog"
 )
 
 // Prepare makes the directories of a store that are not there, and looks at who
@@ -19,6 +21,9 @@ func Prepare(l Layout, buildGroup string) error {
 		if err := makeDir(dir); err != nil {
 			return fmt.Errorf("make store: %w", readOnly(err))
 		}
+	}
+	if err := l.makeLogs(); err != nil {
+		return fmt.Errorf("make store: %w", readOnly(err))
 	}
 	if err := checkStoreDir(l.RealStoreDir(), buildGroup, made); err != nil {
 		return err
@@ -37,6 +42,17 @@ func Prepare(l Layout, buildGroup string) error {
 		}
 	}
 	return nil
+}
+
+// makeLogs makes the directory of the logs, which all builds make files in, in a part
+// of the disk of its own.
+func (l Layout) makeLogs() error {
+	dir := buildlog.Root(l.LogDir)
+	if exists(dir) {
+		return nil
+	}
+	spread(l.LogDir)
+	return makeDir(dir)
 }
 
 // makeRootDirs makes the directories in which programs of Nix expect to be able to
@@ -125,7 +141,8 @@ func flushName(dir string) error {
 	}
 }
 
-// privateDir makes a directory that only we can enter, or makes sure of one.
+// privateDir makes a directory that only we can enter, or makes sure of one. In it are
+// directories that come and go.
 func privateDir(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -137,7 +154,11 @@ func privateDir(dir string) error {
 	if owner := st.Sys().(*syscall.Stat_t).Uid; !st.IsDir() || int(owner) != os.Geteuid() {
 		return fmt.Errorf("'%s' is not a directory of ours (run 'rm -r %s')", dir, dir)
 	}
-	return os.Chmod(dir, 0o700)
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	spread(dir)
+	return nil
 }
 
 // KeptName is a file in a directory that is kept, among those that would be

@@ -1,6 +1,7 @@
 package localstore
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -25,12 +26,43 @@ type Scanned struct {
 // Scan hashes a tree's archive and finds which candidates it refers to, in one
 // pass.
 func Scan(real string, candidates []storepath.Path) (Scanned, error) {
-	return ScanFor(real, candidates, nil)
+	s := newScan(candidates, nil)
+	if err := nar.Dump(s, real); err != nil {
+		return Scanned{}, err
+	}
+	return s.scanned(), nil
 }
 
-// ScanFor is Scan where only the likely candidates are at hand. More, which may be nil, has
+// UnfitError says that what a builder has left is no store object.
+type UnfitError struct{ error }
+
+// Unwrap gives the reason.
+func (e *UnfitError) Unwrap() error { return e.error }
+
+// Take is [Canonicalise] and then [Scan] of what a builder has left, in one pass: each
+// file is opened once. Only the likely candidates are at hand. More, which may be nil, has
 // all others; it is called at most once, where something in the tree may be one of them.
-func ScanFor(real string, likely []storepath.Path, more func() ([]storepath.Path, error)) (Scanned, error) {
+// The error is an [*UnfitError] where Canonicalise fails.
+func Take(real string, o Options, likely []storepath.Path, more func() ([]storepath.Path, error)) (Scanned, error) {
+	s := newScan(likely, more)
+	c := canonicaliser{Options: o, archive: nar.NewWriter(s)}
+	err := canonicalise(real, &c)
+	switch failed := c.archive.Close(); {
+	case err != nil && c.unread == nil:
+		return Scanned{}, &UnfitError{err}
+	case err != nil || failed != nil:
+		return Scanned{}, fmt.Errorf("scan '%s': %w", real, cmp.Or(err, failed))
+	}
+	return s.scanned(), nil
+}
+
+// scan hashes and searches an archive.
+type scan struct {
+	*references.Hashing
+	byPart map[string]storepath.Path
+}
+
+func newScan(likely []storepath.Path, more func() ([]storepath.Path, error)) scan {
 	byPart := map[string]storepath.Path{}
 	var rest func() ([]string, error)
 	if more != nil {
@@ -39,16 +71,16 @@ func ScanFor(real string, likely []storepath.Path, more func() ([]storepath.Path
 			return partsOf(others, byPart), err
 		}
 	}
-	h := references.NewHashing(partsOf(likely, byPart), rest)
-	if err := nar.Dump(h, real); err != nil {
-		return Scanned{}, err
+	return scan{references.NewHashing(partsOf(likely, byPart), rest), byPart}
+}
+
+func (s scan) scanned() Scanned {
+	found := Scanned{NarHash: s.Sum(), NarSize: s.Size()}
+	for _, p := range s.Found() {
+		found.References = append(found.References, s.byPart[p])
 	}
-	s := Scanned{NarHash: h.Sum(), NarSize: h.Size()}
-	for _, p := range h.Found() {
-		s.References = append(s.References, byPart[p])
-	}
-	slices.SortFunc(s.References, storepath.Path.Compare)
-	return s, nil
+	slices.SortFunc(found.References, storepath.Path.Compare)
+	return found
 }
 
 // partsOf lists the hash parts of paths, and notes whose they are: the first one's.

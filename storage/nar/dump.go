@@ -1,17 +1,15 @@
 package nar
 
 import (
-	"encoding/binary"
-	"errors"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
-	"troupe/storage/pace"
+	"troupe/storage/descriptor"
 )
 
 // Dump writes the archive of a file, directory or symbolic link. It follows no
@@ -20,15 +18,11 @@ func Dump(w io.Writer, path string) error { return DumpAt(w, unix.AT_FDCWD, path
 
 // DumpAt is [Dump] of an entry of an open directory; shown is for errors.
 func DumpAt(w io.Writer, dirfd int, name, shown string) error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	d := &dumper{w: w, buf: (*buf)[:0]}
-	d.string(magic)
-	err := d.node(dirfd, name, shown, 0)
-	if err == nil {
-		err = d.flush()
+	d := &dumper{Writer: NewWriter(w)}
+	if err := d.node(dirfd, descriptor.Entry{Name: name}, shown); err != nil {
+		d.err = err
 	}
-	if err != nil {
+	if err := d.Close(); err != nil {
 		return fmt.Errorf("dump '%s': %w", shown, err)
 	}
 	return nil
@@ -36,56 +30,37 @@ func DumpAt(w io.Writer, dirfd int, name, shown string) error {
 
 // DumpFile writes the archive of a file that is not executable, of its contents.
 func DumpFile(w io.Writer, contents []byte) error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	d := &dumper{w: w, buf: (*buf)[:0]}
-	for _, s := range []string{magic, "(", "type", "regular", "contents", string(contents), ")"} {
-		d.string(s)
-	}
-	return d.flush()
+	a := NewWriter(w)
+	a.File("", false, uint64(len(contents)), bytes.NewReader(contents)) // Close says it
+	return a.Close()
 }
-
-// buffers are kept for the next: many a dump is of a small file.
-var buffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, bufferSize)
-	return &b
-}}
-
-// bufferSize is how much is written at a time.
-const bufferSize = 1 << 17
 
 type dumper struct {
-	w   io.Writer
-	buf []byte // not yet written; its capacity is the whole buffer
-	err error
-
-	pace pace.Pace
+	*Writer
+	opener descriptor.Opener
 }
 
-func (d *dumper) node(dirfd int, name, shown string, depth int) error {
-	if depth >= maxDepth {
+func (d *dumper) node(dirfd int, e descriptor.Entry, shown string) error {
+	if d.depth >= maxDepth {
 		return fmt.Errorf("'%s': directories are nested more than %d deep", shown, maxDepth)
 	}
 	d.pace.Step()
-	var st unix.Stat_t
-	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return &os.PathError{Op: "stat", Path: shown, Err: err}
+	if e.Kind == 0 {
+		var st unix.Stat_t
+		if err := unix.Fstatat(dirfd, e.Name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return &os.PathError{Op: "stat", Path: shown, Err: err}
+		}
+		e.Kind = st.Mode & unix.S_IFMT
 	}
-	d.string("(")
-	d.string("type")
-	var err error
-	switch st.Mode & unix.S_IFMT {
+	switch e.Kind {
 	case unix.S_IFREG:
-		err = d.file(dirfd, name, shown)
+		return d.file(dirfd, e.Name, shown)
 	case unix.S_IFDIR:
-		err = d.directory(dirfd, name, shown, depth)
+		return d.directory(dirfd, e.Name, shown)
 	case unix.S_IFLNK:
-		err = d.symlink(dirfd, name, shown)
-	default:
-		err = fmt.Errorf("file '%s' has an unsupported type", shown)
+		return d.symlink(dirfd, e.Name, shown)
 	}
-	d.string(")")
-	return errors.Join(err, d.err)
+	return fmt.Errorf("file '%s' has an unsupported type", shown)
 }
 
 func (d *dumper) symlink(dirfd int, name, shown string) error {
@@ -94,14 +69,11 @@ func (d *dumper) symlink(dirfd int, name, shown string) error {
 	if err != nil {
 		return &os.PathError{Op: "readlink", Path: shown, Err: err}
 	}
-	d.string("symlink")
-	d.string("target")
-	d.string(string(target[:n]))
-	return nil
+	return d.Symlink(name, string(target[:n]))
 }
 
 func (d *dumper) file(dirfd int, name, shown string) error {
-	fd, err := openAt(dirfd, name, unix.O_RDONLY)
+	fd, err := d.opener.Open(dirfd, name, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: shown, Err: err}
 	}
@@ -113,111 +85,27 @@ func (d *dumper) file(dirfd int, name, shown string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return fmt.Errorf("file '%s' changed its type", shown)
 	}
-	d.string("regular")
-	if st.Mode&unix.S_IXUSR != 0 {
-		d.string("executable")
-		d.string("")
-	}
-	d.string("contents")
-	return d.contents(fd, uint64(st.Size), shown)
+	return d.File(name, st.Mode&unix.S_IXUSR != 0, uint64(st.Size), &descriptor.Contents{FD: fd, Shown: shown})
 }
 
-// contents reads straight into the buffer.
-func (d *dumper) contents(fd int, size uint64, shown string) error {
-	d.integer(size)
-	for left := size; left > 0; {
-		if len(d.buf) == cap(d.buf) {
-			if err := d.flush(); err != nil {
-				return err
-			}
-		}
-		room := d.buf[len(d.buf):cap(d.buf)]
-		n, err := unix.Read(fd, room[:min(uint64(len(room)), left)])
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err != nil:
-			return &os.PathError{Op: "read", Path: shown, Err: err}
-		case n == 0:
-			return fmt.Errorf("file '%s' became shorter while it was read", shown)
-		}
-		d.buf = d.buf[:len(d.buf)+n]
-		left -= uint64(n)
-	}
-	d.pad(size)
-	return nil
-}
-
-func (d *dumper) directory(dirfd int, name, shown string, depth int) error {
-	fd, err := openAt(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY)
+func (d *dumper) directory(dirfd int, name, shown string) error {
+	fd, err := d.opener.Open(dirfd, name, unix.O_DIRECTORY)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: shown, Err: err}
 	}
-	dir := os.NewFile(uintptr(fd), shown)
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
+	defer unix.Close(fd)
+	entries, err := descriptor.List(fd, shown)
 	if err != nil {
 		return err
 	}
-	slices.Sort(names)
-	d.string("directory")
-	for _, n := range names {
-		d.string("entry")
-		d.string("(")
-		d.string("name")
-		d.string(n)
-		d.string("node")
-		if err := d.node(fd, n, shown+"/"+n, depth+1); err != nil {
+	slices.SortFunc(entries, descriptor.Entry.Compare)
+	if err := d.Directory(name); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := d.node(fd, e, shown+"/"+e.Name); err != nil {
 			return err
 		}
-		d.string(")")
 	}
-	return nil
-}
-
-// openAt opens without following a link, waiting for nobody, and again after an
-// interrupted call.
-func openAt(dirfd int, name string, flags int) (int, error) {
-	for {
-		fd, err := unix.Openat(dirfd, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		if err != unix.EINTR {
-			return fd, err
-		}
-	}
-}
-
-func (d *dumper) string(s string) {
-	size := uint64(len(s))
-	d.integer(size)
-	for len(s) > 0 && d.err == nil {
-		if len(d.buf) == cap(d.buf) {
-			d.err = d.flush()
-		}
-		n := copy(d.buf[len(d.buf):cap(d.buf)], s)
-		d.buf = d.buf[:len(d.buf)+n]
-		s = s[n:]
-	}
-	d.pad(size)
-}
-
-// pad fills up to a multiple of eight bytes.
-func (d *dumper) pad(size uint64) {
-	n := int(-size & 7)
-	if cap(d.buf)-len(d.buf) < n {
-		d.err = errors.Join(d.err, d.flush())
-	}
-	d.buf = append(d.buf, make([]byte, n)...)
-}
-
-func (d *dumper) integer(n uint64) {
-	if cap(d.buf)-len(d.buf) < 8 {
-		d.err = errors.Join(d.err, d.flush())
-	}
-	d.buf = binary.LittleEndian.AppendUint64(d.buf, n)
-}
-
-func (d *dumper) flush() error {
-	_, err := d.w.Write(d.buf)
-	d.buf = d.buf[:0]
-	return err
+	return d.Up()
 }

@@ -4,11 +4,11 @@
 package nar
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 const (
@@ -67,6 +67,8 @@ type parser struct {
 	sink Sink
 	at   uint64
 	word [8]byte
+	room [maxName + 8]byte // for keywords and names
+	body contents          // of the file that is read
 }
 
 func (p *parser) bad(format string, args ...any) error {
@@ -93,29 +95,60 @@ func (p *parser) padding(size uint64) error {
 	if err := p.read(pad); err != nil {
 		return err
 	}
-	if !bytes.Equal(pad, make([]byte, len(pad))) {
-		return p.bad("the padding is not zero")
+	return p.zero(pad)
+}
+
+func (p *parser) zero(pad []byte) error {
+	for _, b := range pad {
+		if b != 0 {
+			return p.bad("the padding is not zero")
+		}
 	}
 	return nil
 }
 
-// string reads a string of at most limit bytes.
-func (p *parser) string(limit uint64, what string) (string, error) {
+// bytes reads a string of at most limit bytes, which holds until the next is read.
+func (p *parser) bytes(limit uint64, what string) ([]byte, error) {
 	n, err := p.length()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if n > limit {
-		return "", p.bad("%s is %d bytes long, which is more than %d", what, n, limit)
+		return nil, p.bad("%s is %d bytes long, which is more than %d", what, n, limit)
 	}
-	b := make([]byte, n)
-	if err := p.read(b); err != nil {
-		return "", err
+	b := p.room[:]
+	padded := n + -n&7
+	if padded > uint64(len(b)) {
+		b = make([]byte, padded)
 	}
-	return string(b), p.padding(n)
+	if err := p.read(b[:padded]); err != nil {
+		return nil, err
+	}
+	return b[:n], p.zero(b[n:padded])
 }
 
-func (p *parser) token() (string, error) { return p.string(maxTokenLen, "a keyword") }
+// string is bytes that are kept.
+func (p *parser) string(limit uint64, what string) (string, error) {
+	b, err := p.bytes(limit, what)
+	return string(b), err
+}
+
+// keywords are all that are known: a file has a dozen, and none is copied.
+var keywords = func() map[string]string {
+	known := map[string]string{}
+	for _, k := range []string{magic, "(", ")", "type", "regular", "executable", "contents", "directory", "entry", "name", "node", "symlink", "target"} {
+		known[k] = k
+	}
+	return known
+}()
+
+func (p *parser) token() (string, error) {
+	b, err := p.bytes(maxTokenLen, "a keyword")
+	if known, ok := keywords[string(b)]; ok {
+		return known, err
+	}
+	return string(b), err
+}
 
 func (p *parser) expect(want string) error {
 	got, err := p.token()
@@ -166,7 +199,7 @@ func (p *parser) symlink(name string) error {
 		return err
 	case target == "":
 		return p.bad("the target of a symlink is empty")
-	case bytes.IndexByte([]byte(target), 0) >= 0:
+	case strings.IndexByte(target, 0) >= 0:
 		return p.bad("the target of a symlink has a zero byte")
 	}
 	if err := p.expect(")"); err != nil {
@@ -196,11 +229,11 @@ func (p *parser) file(name string) error {
 	if size > 1<<63-1 {
 		return p.bad("a file of %d bytes", size)
 	}
-	body := &contents{p: p, left: size}
-	if err := p.sink.File(name, executable, size, body); err != nil {
+	p.body = contents{p: p, left: size}
+	if err := p.sink.File(name, executable, size, &p.body); err != nil {
 		return err
 	}
-	if body.left > 0 {
+	if p.body.left > 0 {
 		return p.bad("a file was not read to its end")
 	}
 	if err := p.padding(size); err != nil {
@@ -260,7 +293,7 @@ func (p *parser) entry(previous string, depth int) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case name == "" || name == "." || name == ".." || bytes.ContainsAny([]byte(name), "/\x00"):
+	case name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
 		return "", p.bad("invalid file name %q", name)
 	case previous != "" && name <= previous:
 		return "", p.bad("name %q comes after %q: names are not in order", name, previous)

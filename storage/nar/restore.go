@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"troupe/storage/descriptor"
 	"troupe/storage/pace"
 )
 
@@ -33,7 +34,7 @@ func restoreError(path string, err error) error { return fmt.Errorf("restore '%s
 
 // restoring opens the directory that path is to be in.
 func restoring(path string) (*restorer, error) {
-	parent, err := openAt(unix.AT_FDCWD, filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY)
+	parent, err := descriptor.Open(unix.AT_FDCWD, filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY)
 	if err == unix.ELOOP || err == unix.ENOTDIR { // the place itself may be named through a link
 		parent, err = unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	}
@@ -90,7 +91,7 @@ func (s *restorer) Directory(name string) error {
 	if err := s.done("mkdir", base, unix.Mkdirat(dirfd, base, 0o777)); err != nil {
 		return err
 	}
-	fd, err := openAt(dirfd, base, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := descriptor.Open(dirfd, base, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return s.done("open", base, err)
 	}
@@ -123,7 +124,7 @@ func (s *restorer) File(name string, executable bool, size uint64, contents io.R
 	if err := s.done("create", base, err); err != nil {
 		return err
 	}
-	_, err = io.CopyBuffer(rawFile(fd), contents, (*s.copy)[:bufferSize])
+	err = s.write(descriptor.File(fd), contents, size)
 	if err == nil {
 		err = s.store.file(fd, mode)
 	}
@@ -133,20 +134,19 @@ func (s *restorer) File(name string, executable bool, size uint64, contents io.R
 	return nil
 }
 
-// rawFile is a descriptor of a file that nobody waits for; os.File would ask the kernel
-// whether one can.
-type rawFile int
-
-func (f rawFile) Write(b []byte) (written int, err error) {
-	for written < len(b) {
-		n, err := unix.Write(int(f), b[written:])
-		if err == unix.EINTR {
-			continue
+// write writes contents in pieces that are large, and begin where pages do: what came over
+// a socket came in smaller ones, and to touch a page twice costs as much as to copy it.
+func (s *restorer) write(fd descriptor.File, contents io.Reader, size uint64) error {
+	for left := size; left > 0; {
+		s.pace.Step()
+		part := (*s.copy)[:min(bufferSize, left)]
+		if _, err := io.ReadFull(contents, part); err != nil {
+			return err
 		}
-		if err != nil {
-			return written, err
+		if _, err := fd.Write(part); err != nil {
+			return err
 		}
-		written += n
+		left -= uint64(len(part))
 	}
-	return written, nil
+	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"troupe/storage/descriptor"
 )
 
 // RestoreStored is [Restore] with the metadata that files have in a store: modes 444
@@ -74,7 +76,7 @@ func (s *asStored) file(fd int, mode uint32) error {
 	if err := s.look(fd, mode); err != nil {
 		return err
 	}
-	return unix.UtimesNanoAt(fd, "", storedTimes, unix.AT_EMPTY_PATH)
+	return descriptor.SetTimes(fd, storedTime)
 }
 
 func (s *asStored) directory(fd int) error {
@@ -84,7 +86,7 @@ func (s *asStored) directory(fd int) error {
 	if err := unix.Fchmod(fd, 0o555); err != nil {
 		return err
 	}
-	return unix.UtimesNanoAt(fd, "", storedTimes, unix.AT_EMPTY_PATH)
+	return descriptor.SetTimes(fd, storedTime)
 }
 
 func (s *asStored) symlink(dirfd int, name string) error {

@@ -47,6 +47,11 @@ func busyHere(path string) error {
 // a goroutine stays behind until the other process lets go, and then gives the
 // lock back at once.
 func WaitFile(ctx context.Context, path string) (*File, error) {
+	return waitFor(ctx, path, func() (*os.File, error) { return lockCurrent(ctx, path, unix.LOCK_EX|unix.LOCK_NB) })
+}
+
+// waitFor tries to have the lock before it waits.
+func waitFor(ctx context.Context, path string, try func() (*os.File, error)) (*File, error) {
 	for busy := claim(path); busy != nil; busy = claim(path) {
 		select {
 		case <-busy:
@@ -54,7 +59,7 @@ func WaitFile(ctx context.Context, path string) (*File, error) {
 			return nil, fmt.Errorf("lock %q: %w", path, context.Cause(ctx))
 		}
 	}
-	return finish(path, func() (*os.File, error) { return wait(ctx, path) })
+	return finish(path, func() (*os.File, error) { return wait(ctx, path, try) })
 }
 
 // claim takes the path inside this process, or returns what is closed when the
@@ -85,8 +90,8 @@ func finish(path string, lock func() (*os.File, error)) (*File, error) {
 	return &File{path: path, file: f}, nil
 }
 
-func wait(ctx context.Context, path string) (*os.File, error) {
-	f, err := lockCurrent(ctx, path, unix.LOCK_EX|unix.LOCK_NB)
+func wait(ctx context.Context, path string, try func() (*os.File, error)) (*os.File, error) {
+	f, err := try()
 	if !errors.Is(err, ErrBusy) {
 		return f, err
 	}

@@ -47,15 +47,34 @@ func (s *Spares) tryFile(path string) (*File, error) {
 	if claim(path) != nil {
 		return nil, busyHere(path)
 	}
-	f, err := finish(path, func() (*os.File, error) { return s.place(path) })
+	return s.of(finish(path, func() (*os.File, error) { return s.place(context.Background(), path) }))
+}
+
+// Lock is [Lock] with spares; nil has none.
+func (s *Spares) Lock(ctx context.Context, paths []string) (*Held, error) {
+	if s == nil {
+		return Lock(ctx, paths)
+	}
+	return lockAll(paths, func(p string) (*File, error) {
+		p += ".lock"
+		return s.of(waitFor(ctx, p, func() (*os.File, error) { return s.place(ctx, p) }))
+	})
+}
+
+// of makes a lock's file a spare once it is given back.
+func (s *Spares) of(f *File, err error) (*File, error) {
 	if err == nil {
 		f.spares = s
 	}
 	return f, err
 }
 
-// place puts a spare at a path, or locks what is there or can be made there.
-func (s *Spares) place(path string) (*os.File, error) {
+// place puts a spare at a path, or locks what is there or can be made there. Once
+// ctx has ended it puts nothing there.
+func (s *Spares) place(ctx context.Context, path string) (*os.File, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	spare, err := s.take()
 	if err == nil {
 		err = unix.Renameat2(unix.AT_FDCWD, spare.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
@@ -67,7 +86,7 @@ func (s *Spares) place(path string) (*os.File, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, reason(err)
 	}
-	return lockCurrent(context.Background(), path, unix.LOCK_EX|unix.LOCK_NB)
+	return lockCurrent(ctx, path, unix.LOCK_EX|unix.LOCK_NB)
 }
 
 func (s *Spares) take() (*os.File, error) {

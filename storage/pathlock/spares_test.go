@@ -90,6 +90,47 @@ func TestSpareThatAnotherWaitsFor(t *testing.T) {
 	p.end(t, "delete")
 }
 
+// Who waits for a lock waits with spares as well: the file is the one that was there,
+// and a wait that has ended takes none.
+func TestSpareForOneWhoWaits(t *testing.T) {
+	dir, spares := t.TempDir(), t.TempDir()
+	s := NewSpares(spares)
+	defer s.Close()
+	path := []string{dir + "/a"}
+	first, err := s.Lock(t.Context(), path)
+	must(t, err)
+	before := inode(t, dir+"/a.lock")
+	got := make(chan *Held)
+	go func() {
+		h, err := s.Lock(t.Context(), path)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- h
+	}()
+	must(t, first.Release(true))
+	h := <-got
+	if after := inode(t, dir+"/a.lock"); after != before {
+		t.Errorf("it made a file: %d, %d before", after, before)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := s.Lock(ended, []string{dir + "/b"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended: %v", err)
+	}
+	if _, err := s.Lock(ended, path); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended, and busy: %v", err)
+	}
+	must(t, h.Release(true))
+	if in, spare := names(t, dir), names(t, spares); len(in) > 0 || len(spare) != 1 {
+		t.Errorf("left: %v, spare: %v", in, spare)
+	}
+	var none *Spares
+	h, err = none.Lock(t.Context(), path)
+	must(t, err)
+	must(t, h.Release(true))
+}
+
 // One that has opened a lock file just before it became a spare, and was not seen,
 // is told soon that this is a lock no more.
 func TestSpareThatWasOpenedMeanwhile(t *testing.T) {

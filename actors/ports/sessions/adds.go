@@ -22,7 +22,7 @@ func (c *connection) adder() (*addition.Adder, error) {
 		trust.Keys = policy.Caches.Trust.Keys
 	}
 	return &addition.Adder{Layout: c.p.s.Layout, DB: c.p.s.DB, Trust: trust, Keep: c.keep,
-		Stages: c.p.s.Stages, Optimiser: c.p.s.OptimiserFor(policy), Admit: policy.Experimental.Allow, Modulos: c.p.modulos, Lent: c.p.s.Lent}, err
+		Stages: c.p.s.Stages, Spares: c.p.s.Spares, Optimiser: c.p.s.OptimiserFor(policy), Admit: policy.Experimental.Allow, Modulos: c.p.modulos, Lent: c.p.s.Lent}, err
 }
 
 // committed makes paths durable, so that the client may be told. So they are made
