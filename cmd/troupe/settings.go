@@ -102,9 +102,9 @@ func sandboxPolicy(c config.Settings, l location, userns bool) sandbox.Policy {
 }
 
 // systemFeatures are those of the settings, and those that come with experimental
-// features.
+// features. A range of ids is not among them, whatever is set: builders have one.
 func systemFeatures(c config.Settings) []string {
-	features := slices.Clone(c.SystemFeatures)
+	features := slices.DeleteFunc(slices.Clone(c.SystemFeatures), func(f string) bool { return f == "uid-range" })
 	for _, f := range []string{"ca-derivations", "recursive-nix"} {
 		if slices.Contains(c.ExperimentalFeatures, f) && !slices.Contains(features, f) {
 			features = append(features, f)
