@@ -94,14 +94,21 @@ func within(t *testing.T, few, many map[string]float64, more float64, most map[s
 	}
 }
 
+// newCountedStore makes a store to build in, below a directory for files of the test.
+func newCountedStore(t *testing.T) (s *testStore, work string) {
+	t.Helper()
+	needBuilds(t)
+	work = tempDir(t)
+	s = newTestStore(t, work, work+"/root", "--option", "build-users-group", "", "--option", "use-cgroups", "false")
+	s.addBusybox(work)
+	return s, work
+}
+
 // TestCountsOfBuilds bounds the system calls that a trivial derivation costs in a
 // sandbox, those of its builder included. The bounds are some way above what is counted: who comes
 // over one has made every build dearer.
 func TestCountsOfBuilds(t *testing.T) {
-	needBuilds(t)
-	work := tempDir(t)
-	s := newTestStore(t, work, work+"/root", "--option", "build-users-group", "", "--option", "use-cgroups", "false")
-	s.addBusybox(work)
+	s, work := newCountedStore(t)
 	build := func(n int) map[string]float64 {
 		var leaves []*recipe
 		for i := range n {
@@ -199,10 +206,7 @@ func TestCountsOfUnpacking(t *testing.T) {
 // TestCountsOfOutputs bounds those for each file of an output. Its builder makes it; it is
 // opened, once, looked at with its attributes, and given its mode and its time.
 func TestCountsOfOutputs(t *testing.T) {
-	needBuilds(t)
-	work := tempDir(t)
-	s := newTestStore(t, work, work+"/root", "--option", "build-users-group", "", "--option", "use-cgroups", "false")
-	s.addBusybox(work)
+	s, work := newCountedStore(t)
 	build := func(n int) map[string]float64 {
 		script := fmt.Sprintf("mkdir $out; n=0; while [ $n -lt %d ]; do echo x > $out/$n; n=$((n+1)); done", n)
 		return s.tally(work, "build", s.write(work, &recipe{name: fmt.Sprint("many-", n), script: script}).file)

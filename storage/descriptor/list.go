@@ -16,6 +16,19 @@ type Entry struct {
 	Kind uint32 // S_IFREG, S_IFDIR and so on; 0 where the file system does not say
 }
 
+// KindOf is the entry's kind, which is asked for where the list did not say it; shown is
+// for errors.
+func (e Entry) KindOf(dirfd int, shown string) (uint32, error) {
+	if e.Kind != 0 {
+		return e.Kind, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dirfd, e.Name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: shown, Err: err}
+	}
+	return st.Mode & unix.S_IFMT, nil
+}
+
 // Compare orders entries as archives do, by the bytes of their names.
 func (e Entry) Compare(o Entry) int { return strings.Compare(e.Name, o.Name) }
 

@@ -21,15 +21,11 @@ type file struct {
 // open opens a file, of a kind that is not known where it is 0. To open something else
 // than was listed does no harm: it is not waited for, and looked at afterwards.
 func (c *canonicaliser) open(at place, kind uint32) (*file, error) {
-	if kind == 0 {
-		var st unix.Stat_t
-		if err := unix.Fstatat(at.dirfd, at.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return nil, &os.PathError{Op: "stat", Path: at.shown, Err: err}
-		}
-		kind = st.Mode & unix.S_IFMT
+	kind, err := descriptor.Entry{Name: at.name, Kind: kind}.KindOf(at.dirfd, at.shown)
+	if err != nil {
+		return nil, err
 	}
 	f := &file{fd: -1, bare: true}
-	var err error
 	if kind == unix.S_IFREG || kind == unix.S_IFDIR {
 		f.fd, err = c.opener.Open(at.dirfd, at.name, 0)
 		f.bare = err != nil

@@ -45,14 +45,11 @@ func (d *dumper) node(dirfd int, e descriptor.Entry, shown string) error {
 		return fmt.Errorf("'%s': directories are nested more than %d deep", shown, maxDepth)
 	}
 	d.pace.Step()
-	if e.Kind == 0 {
-		var st unix.Stat_t
-		if err := unix.Fstatat(dirfd, e.Name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &os.PathError{Op: "stat", Path: shown, Err: err}
-		}
-		e.Kind = st.Mode & unix.S_IFMT
+	kind, err := e.KindOf(dirfd, shown)
+	if err != nil {
+		return err
 	}
-	switch e.Kind {
+	switch kind {
 	case unix.S_IFREG:
 		return d.file(dirfd, e.Name, shown)
 	case unix.S_IFDIR:
