@@ -1,6 +1,8 @@
 package gc
 
 import (
+	"slices"
+
 	"troupe/storage/storepath"
 	"troupe/storage/validity"
 )
@@ -86,82 +88,13 @@ func (l *liveness) spares(p storepath.Path) bool {
 // dead are the paths that are not live, in groups, referrers before what they
 // refer to. Paths that refer to each other are one group.
 func (l *liveness) dead() [][]int32 {
-	t := &tarjan{l: l, seen: make([]int32, len(l.graph.Nodes)), low: make([]int32, len(l.graph.Nodes))}
-	for at := range l.graph.Nodes {
-		if !l.live[at] && t.seen[at] == 0 {
-			t.walk(int32(at))
+	groups := validity.Groups(len(l.graph.Nodes), func(at int32) bool { return !l.live[at] }, func(at int32, n int) (int32, bool) {
+		refs := l.graph.Nodes[at].References
+		if n == len(refs) {
+			return 0, false
 		}
-	}
-	for i, j := 0, len(t.groups)-1; i < j; i, j = i+1, j-1 {
-		t.groups[i], t.groups[j] = t.groups[j], t.groups[i]
-	}
-	return t.groups
-}
-
-// tarjan finds the strongly connected groups of what is dead, by Tarjan's
-// algorithm: a group comes after all that it refers to. It does not recurse, as
-// a chain of references may be as long as the store is large.
-type tarjan struct {
-	l      *liveness
-	count  int32
-	seen   []int32 // order of the first visit, from 1
-	low    []int32 // the earliest that can be reached; done once the group is known
-	open   []int32 // seen and in no group yet
-	groups [][]int32
-}
-
-const done = 1<<31 - 1
-
-type visit struct {
-	at   int32
-	next int // of its references
-}
-
-func (t *tarjan) enter(at int32) visit {
-	t.count++
-	t.seen[at], t.low[at] = t.count, t.count
-	t.open = append(t.open, at)
-	return visit{at: at}
-}
-
-func (t *tarjan) walk(from int32) {
-	path := []visit{t.enter(from)}
-	for len(path) > 0 {
-		top := &path[len(path)-1]
-		if refs := t.l.graph.Nodes[top.at].References; top.next < len(refs) {
-			r := refs[top.next]
-			top.next++
-			switch {
-			case t.l.live[r]:
-			case t.seen[r] == 0:
-				path = append(path, t.enter(r))
-			default:
-				t.low[top.at] = min(t.low[top.at], t.low[r])
-			}
-			continue
-		}
-		at := top.at
-		path = path[:len(path)-1]
-		if len(path) > 0 {
-			above := path[len(path)-1].at
-			t.low[above] = min(t.low[above], t.low[at])
-		}
-		if t.low[at] == t.seen[at] {
-			t.close(at)
-		}
-	}
-}
-
-// close takes a group off the open ones.
-func (t *tarjan) close(at int32) {
-	n := len(t.open) - 1
-	for t.open[n] != at {
-		n--
-	}
-	group := append([]int32(nil), t.open[n:]...)
-	t.open = t.open[:n]
-	for _, g := range group {
-		t.low[g] = done
-	}
-	t.groups = append(t.groups, group)
+		return refs[n], true
+	})
+	slices.Reverse(groups)
+	return groups
 }

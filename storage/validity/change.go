@@ -109,5 +109,5 @@ func putChange(b *pebble.Batch, old, now Info) error {
 	for _, r := range now.References {
 		errs = append(errs, b.Set(pairKey(keyReferrer, r, now.Path.Base()), nil, nil))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, putNeeds(b, old, now))...)
 }

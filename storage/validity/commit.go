@@ -131,6 +131,9 @@ func (db *DB) writeUnits(units map[*unit]struct{}) error {
 			return err
 		}
 	}
+	if err := db.putIndexes(b, units); err != nil {
+		return err
+	}
 	if err := db.write(b); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package validity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -72,7 +73,7 @@ func crash(t *testing.T, seed uint64) {
 			t.Errorf("%s was never committed and is valid", i.Path.Name())
 		}
 	}
-	must(t, checkClosed(after))
+	must(t, errors.Join(checkClosed(after), checkNeeds(after)))
 }
 
 func mapKeys(set, without map[string]bool) (out []string) {

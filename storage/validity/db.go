@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -18,8 +19,12 @@ import (
 	"troupe/storage/pathlock"
 )
 
-// formatVersion is of the keys; records have versions of their own.
-const formatVersion = 1
+// formatVersion is of the keys; records have versions of their own. A database of the
+// version before lacks the indexes of some paths, until [DB.Index] has made them.
+const (
+	formatVersion    = 2
+	formatUnfinished = 1
+)
 
 // Options of [Open]; the zero value is for a database on disk, silent.
 type Options struct {
@@ -37,6 +42,7 @@ type DB struct {
 	overlay overlay
 	known   known
 	asked   operations
+	indexed atomic.Bool // see Indexed
 
 	writing sync.Mutex // see the package's documentation
 	broken  error      // under writing
@@ -164,6 +170,7 @@ func (db *DB) checkFormat(readOnly bool) error {
 		if readOnly {
 			return nil
 		}
+		db.indexed.Store(true)
 		return db.pebble.Set(formatKey, binary.AppendUvarint(nil, formatVersion), pebble.Sync)
 	}
 	if err != nil {
@@ -180,6 +187,7 @@ func (db *DB) checkFormat(readOnly bool) error {
 	if found > formatVersion {
 		return &NewerFormatError{db.dir, found, formatVersion}
 	}
+	db.indexed.Store(found > formatUnfinished)
 	return nil
 }
 

@@ -14,6 +14,9 @@ const (
 	keyBuild    = 'b' // drv -> Build, the last one
 	keyDeriver  = 'd' // output NUL drv -> nothing
 	keyFailure  = 'f' // path -> Failure
+	keyHead     = 'h' // path that no other refers to -> nothing; some that others refer to may be there as well
+	keyKnot     = 'k' // path -> nothing; each cycle of references and derivers has one
+	keyMade     = 'm' // deriver NUL path whose record names it -> nothing
 	keyNamed    = 'n' // name -> Build, the last one that succeeded
 	keyOutput   = 'o' // drv NUL output name -> path
 	keyInfo     = 'p' // path -> Info

@@ -9,11 +9,12 @@ type Operations struct {
 	Scans   int64 // iterators
 	Batches int64 // that were written, each synced
 	Walked  int64 // paths
+	Viewed  int64 // records and entries of indexes that a [View] looked at
 }
 
-type operations struct{ gets, scans, batches, walked atomic.Int64 }
+type operations struct{ gets, scans, batches, walked, viewed atomic.Int64 }
 
 // Operations are those so far.
 func (db *DB) Operations() Operations {
-	return Operations{db.asked.gets.Load(), db.asked.scans.Load(), db.asked.batches.Load(), db.asked.walked.Load()}
+	return Operations{db.asked.gets.Load(), db.asked.scans.Load(), db.asked.batches.Load(), db.asked.walked.Load(), db.asked.viewed.Load()}
 }

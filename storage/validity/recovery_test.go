@@ -259,6 +259,9 @@ func paths(names []string) (all []storepath.Path) {
 func (u modelUnit) registration() (reg Registration) {
 	for name, i := range u.paths {
 		reg.Paths = append(reg.Paths, info(name, i.refs...))
+		if u.drv != "" && name != u.drv {
+			reg.Paths[len(reg.Paths)-1].Deriver = named(u.drv)
+		}
 	}
 	if u.drv == "" {
 		return reg
@@ -321,7 +324,86 @@ func checkIndexes(db *DB) error {
 			return errors.Join(err, fmt.Errorf("%s is a deriver of %s, which is none of its outputs", of.Name(), at.Name()))
 		}))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkNeeds(db))...)
+}
+
+// checkNeeds fails where the indexes of collections lack something, or know of what a
+// derivation made that it did not make.
+func checkNeeds(db *DB) error {
+	needs, made, heads := map[storepath.Path][]storepath.Path{}, map[[2]storepath.Path]bool{}, map[storepath.Path]bool{}
+	err := db.scan([]byte{keyInfo}, func(k, v []byte) error {
+		p, err := pairPath(k, []byte{keyInfo})
+		if err != nil {
+			return err
+		}
+		i, err := decodeInfo(p, v)
+		needs[p] = append(i.References, i.Deriver)
+		if !i.Deriver.IsZero() {
+			made[[2]storepath.Path{i.Deriver, p}] = true
+		}
+		heads[p] = true
+		return err
+	})
+	for p, all := range needs {
+		for _, r := range all[:len(all)-1] {
+			if r != p {
+				delete(heads, r)
+			}
+		}
+	}
+	err = errors.Join(err, db.scan([]byte{keyMade}, func(k, _ []byte) error {
+		drv, p, _ := strings.Cut(string(k[1:]), "\x00")
+		pair := [2]storepath.Path{must1(storepath.ParseBase(drv)), must1(storepath.ParseBase(p))}
+		if !made[pair] {
+			return fmt.Errorf("%s names %s as its deriver no more", pair[1].Name(), pair[0].Name())
+		}
+		delete(made, pair)
+		return nil
+	}))
+	v, verr := db.View()
+	if err = errors.Join(err, verr); err != nil {
+		return err
+	}
+	known, herr := v.Heads()
+	knots, kerr := v.Knots()
+	for _, p := range known {
+		delete(heads, p)
+	}
+	for _, p := range knots {
+		delete(needs, p)
+	}
+	for pair := range made {
+		err = errors.Join(err, fmt.Errorf("that %s made %s is not known", pair[0].Name(), pair[1].Name()))
+	}
+	for p := range heads {
+		err = errors.Join(err, fmt.Errorf("%s is a head and not known as one", p.Name()))
+	}
+	return errors.Join(err, herr, kerr, v.Close(), checkAcyclic(needs))
+}
+
+// checkAcyclic takes away who needs nobody that is there, until nobody is.
+func checkAcyclic(needs map[storepath.Path][]storepath.Path) error {
+	for {
+		before := len(needs)
+		for p, all := range needs {
+			if !slices.ContainsFunc(all, func(r storepath.Path) bool { _, there := needs[r]; return there && r != p }) {
+				delete(needs, p)
+			}
+		}
+		if len(needs) == 0 {
+			return nil
+		}
+		if len(needs) == before {
+			return fmt.Errorf("there is a cycle without a knot among %d paths", before)
+		}
+	}
+}
+
+func must1[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 // textOf asks a database for everything, and renders it as the model does.

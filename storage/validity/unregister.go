@@ -43,7 +43,7 @@ func (db *DB) Unregister(paths ...storepath.Path) error {
 func (db *DB) unregister(b *pebble.Batch, paths []storepath.Path) (waits bool, err error) {
 	db.overlay.mu.Lock()
 	defer db.overlay.mu.Unlock()
-	f := &forgetting{db: db, b: b, gone: map[storepath.Path]bool{}}
+	f := &forgetting{db: db, b: b, gone: map[storepath.Path]bool{}, left: map[storepath.Path]struct{}{}}
 	if err := errors.Join(f.forgetAll(paths), f.close()); err != nil {
 		return false, err
 	}
@@ -68,6 +68,7 @@ type forgetting struct {
 	db   *DB
 	b    *pebble.Batch
 	gone map[storepath.Path]bool
+	left map[storepath.Path]struct{} // what they refer to
 
 	referrers, derivers, outputs, realised *pebble.Iterator
 }
@@ -104,6 +105,20 @@ func (f *forgetting) forgetAll(paths []storepath.Path) (err error) {
 			if err := f.forget(p); err != nil {
 				return err
 			}
+		}
+	}
+	return f.putHeads()
+}
+
+// putHeads makes heads of what is left, perhaps: a collection looks who else refers to
+// it.
+func (f *forgetting) putHeads() error {
+	for p := range f.left {
+		if f.gone[p] {
+			continue
+		}
+		if err := f.b.Set(pathKey(keyHead, p), nil, nil); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -150,15 +165,20 @@ func (f *forgetting) forget(p storepath.Path) error {
 	k := pathKey(keyInfo, p)
 	var errs []error
 	found, err := f.db.read(k, func(record []byte) error {
-		return eachReference(record, func(r []byte) {
-			referrer := append(append(append(append([]byte{}, keyReferrer), r...), 0), p.Base()...)
-			errs = append(errs, f.b.Delete(referrer, nil))
-		})
+		i, err := decodeInfo(p, record)
+		for _, r := range i.References {
+			errs = append(errs, f.b.Delete(pairKey(keyReferrer, r, p.Base()), nil))
+			f.left[r] = struct{}{}
+		}
+		if !i.Deriver.IsZero() {
+			errs = append(errs, f.b.Delete(pairKey(keyMade, i.Deriver, p.Base()), nil))
+		}
+		return err
 	})
 	if err != nil || !found {
 		return err
 	}
-	errs = append(errs, f.b.Delete(k, nil), f.forgetDrv(p), f.forgetRealisations(p))
+	errs = append(errs, f.b.Delete(k, nil), f.b.Delete(pathKey(keyHead, p), nil), f.forgetDrv(p), f.forgetRealisations(p))
 	prefix := pairPrefix(keyDeriver, p)
 	errs = append(errs, each(f.derivers, prefix, func(k, _ []byte) error {
 		drv, err := pairPath(k, prefix)
