@@ -31,6 +31,8 @@ type Collector struct {
 	// where nothing is.
 	Unstage func() error
 
+	names names // of one collection that deletes at a time
+
 	proc string       // where processes are, "/proc" if empty
 	step func(string) // called before each step of a deletion, for tests; may be nil
 }
@@ -116,7 +118,7 @@ func (c *Collector) list(ctx context.Context, o Options) (Result, error) {
 		}
 	}
 	if o.Action == ReturnDead {
-		err = c.eachLeftover(l, func(name string) error {
+		err = c.eachLeftover(l, &names{}, func(name string) error {
 			result.Paths = append(result.Paths, string(c.Layout.Dir)+"/"+name)
 			return nil
 		})
@@ -125,21 +127,48 @@ func (c *Collector) list(ctx context.Context, o Options) (Result, error) {
 	return result, err
 }
 
-// look reads the roots and what is valid, and marks what is live. Who leases a
-// path meanwhile is not asked.
+// look reads the roots and finds what is live and what is dead. Who leases a path
+// meanwhile is not asked. Of what is live the answer has only what the dead need, if
+// nobody asked for it.
 func (c *Collector) look(ctx context.Context, o Options) (*liveness, error) {
 	roots, err := c.findRoots(ctx, o.say)
 	if err != nil {
 		return nil, err
 	}
+	held := map[storepath.Path]struct{}{}
+	for _, r := range roots {
+		held[r.Path] = struct{}{}
+	}
+	for _, p := range c.Roots.Kept() {
+		held[p] = struct{}{}
+	}
+	var l *liveness
+	switch {
+	case o.Action == ReturnLive || !c.DB.Indexed():
+		l, err = c.all(o)
+	case o.Action == DeleteSpecific:
+		l, err = c.among(o, held)
+	case o.KeepOutputs: // a derivation and what it makes need each other: few heads would be left
+		l, err = c.all(o)
+	default:
+		l, err = c.peel(ctx, o, held)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range roots {
+		l.markRoot(r)
+	}
+	return l, nil
+}
+
+// all has every valid path, of which those are marked that are not durable.
+func (c *Collector) all(o Options) (*liveness, error) {
 	graph, err := c.DB.Graph()
 	if err != nil {
 		return nil, err
 	}
 	l := newLiveness(graph, o.KeepDerivations, o.KeepOutputs)
-	for _, r := range roots {
-		l.markRoot(r)
-	}
 	for at, n := range graph.Nodes {
 		if n.Provisional {
 			l.mark(int32(at))

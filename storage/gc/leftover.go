@@ -2,6 +2,7 @@ package gc
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,19 +18,27 @@ import (
 // valid nor the store's own nor somebody's that has leased them: of killed
 // builds, of interrupted additions, lock files. Whether one is in use shows only
 // when it is locked.
-func (c *Collector) eachLeftover(l *liveness, f func(name string) error) error {
-	names, err := readNames(c.Layout.RealStoreDir())
+func (c *Collector) eachLeftover(l *liveness, known *names, f func(name string) error) error {
+	dir, err := os.Open(c.Layout.RealStoreDir())
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	left, err := known.unknown(c.DB, func() ([]string, error) {
+		some, err := dir.Readdirnames(1000)
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return some, err
+	})
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return err
+	}
+	for _, name := range left {
 		if name == linksName || name == filepath.Base(c.Layout.StagingDir()) || name == "lost+found" {
 			continue
 		}
-		if p, err := storepath.ParseBase(name); err == nil {
-			if _, valid := l.graph.Find(p); valid || l.spares(p) {
-				continue
-			}
+		if p, err := storepath.ParseBase(name); err == nil && l.spares(p) {
+			continue
 		}
 		if err := f(name); err != nil {
 			return err

@@ -40,6 +40,9 @@ func (s *sweep) all(ctx context.Context) error {
 		return err
 	}
 	s.o.say("finding garbage collector roots...")
+	if err := s.index(ctx); err != nil {
+		return err
+	}
 	var err error
 	if s.l, err = s.c.look(ctx, s.o); err != nil {
 		return err
@@ -60,8 +63,21 @@ func (s *sweep) all(ctx context.Context) error {
 	return errors.Join(s.unusedLinks(ctx), s.failed)
 }
 
+// index makes the indexes of a database that has none, if they are used. A full disk is
+// no reason not to collect.
+func (s *sweep) index(ctx context.Context) error {
+	if s.o.Action == DeleteDead && s.o.KeepOutputs {
+		return nil
+	}
+	err := s.c.DB.Index(ctx)
+	if errors.Is(err, validity.ErrDiskFull) {
+		err = nil
+	}
+	return err
+}
+
 func (s *sweep) everything(ctx context.Context) error {
-	err := s.c.eachLeftover(s.l, func(name string) error {
+	err := s.c.eachLeftover(s.l, &s.c.names, func(name string) error {
 		if s.enough() {
 			return nil
 		}
@@ -218,6 +234,9 @@ func (s *sweep) unregister(batch []int32) ([]storepath.Path, error) {
 		s.c.before("unregister")
 		err := s.c.DB.Unregister(dead...)
 		var used *validity.ReferrersError
+		if err == nil {
+			s.c.names.forget(dead)
+		}
 		if !errors.As(err, &used) {
 			return dead, err
 		}

@@ -42,6 +42,14 @@ func (db *DB) All() iter.Seq2[Info, error] {
 	}
 }
 
+// Names calls f with the base name of each durable path; the bytes are the database's.
+func (db *DB) Names(f func(base []byte)) error {
+	return db.scan([]byte{keyInfo}, func(k, _ []byte) error {
+		f(k[1:])
+		return nil
+	})
+}
+
 // errStopped ends a scan whose consumer has enough.
 var errStopped = errors.New("stopped")
 

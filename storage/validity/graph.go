@@ -105,11 +105,11 @@ func (g *grapher) names(records *pebble.Iterator, pending []Info) error {
 		if err != nil {
 			return corrupt(records.Key(), err)
 		}
-		g.add(Node{Path: p, Deriver: -1})
+		g.Add(Node{Path: p, Deriver: -1})
 	}
 	for _, i := range pending {
 		if _, committed := g.Find(i.Path); !committed {
-			g.add(Node{Path: i.Path, Deriver: -1})
+			g.Add(Node{Path: i.Path, Deriver: -1})
 		}
 	}
 	return records.Error()

@@ -12,7 +12,10 @@ type Operations struct {
 	Viewed  int64 // records and entries of indexes that a [View] looked at
 }
 
-type operations struct{ gets, scans, batches, walked, viewed atomic.Int64 }
+// Forgotten counts how often paths were made invalid.
+func (db *DB) Forgotten() int64 { return db.asked.forgotten.Load() }
+
+type operations struct{ gets, scans, batches, walked, viewed, forgotten atomic.Int64 }
 
 // Operations are those so far.
 func (db *DB) Operations() Operations {

@@ -28,7 +28,7 @@ type slot struct {
 func NewGraph(nodes []Node) *Graph {
 	g := &Graph{}
 	for _, n := range nodes {
-		g.add(n)
+		g.Add(n)
 	}
 	return g
 }
@@ -73,7 +73,8 @@ func edge(g *Graph, base []byte) (at int32, valid bool) {
 func (g *Graph) first(hash uint64) int { return int(hash >> 32 & uint64(len(g.slots)-1)) }
 func (g *Graph) next(n int) int        { return (n + 1) & (len(g.slots) - 1) }
 
-func (g *Graph) add(n Node) {
+// Add adds a node, whose path none of the others has.
+func (g *Graph) Add(n Node) {
 	g.Nodes = append(g.Nodes, n)
 	if 2*len(g.Nodes) > len(g.slots) {
 		g.grow()

@@ -54,6 +54,7 @@ func (db *DB) unregister(b *pebble.Batch, paths []storepath.Path) (waits bool, e
 			return false, err
 		}
 	}
+	db.asked.forgotten.Add(1)
 	for p := range f.gone {
 		db.overlay.unrealise(p)
 		db.overlay.drop(p)

@@ -13,8 +13,7 @@ import (
 // one goroutine's, and is to be closed soon: while it is there the database deletes no
 // file of its own.
 type View struct {
-	// Held are the paths that are not durable and what these need, sorted.
-	Held []storepath.Path
+	Provisional []Info // what the rest does not have
 
 	db   *DB
 	snap *pebble.Snapshot
@@ -22,26 +21,15 @@ type View struct {
 	records, referrers, made *pebble.Iterator
 }
 
-// Needs is what a path needs.
-type Needs struct {
-	References []storepath.Path
-	Deriver    storepath.Path // zero where unknown; need not be valid
-	NarSize    uint64         // bytes
-}
-
 // View looks at the database as it is now.
 func (db *DB) View() (*View, error) {
 	v := &View{db: db}
 	db.overlay.mu.RLock()
 	v.snap = db.pebble.NewSnapshot()
-	for p, at := range db.overlay.infos {
-		v.Held = append(append(v.Held, p), at.info.References...)
-		if !at.info.Deriver.IsZero() {
-			v.Held = append(v.Held, at.info.Deriver)
-		}
+	for _, at := range db.overlay.infos {
+		v.Provisional = append(v.Provisional, at.info)
 	}
 	db.overlay.mu.RUnlock()
-	v.Held = sorted(v.Held)
 	var err error
 	for _, k := range []struct {
 		kind byte
@@ -97,21 +85,20 @@ func (v *View) all(kind byte) (all []storepath.Path, err error) {
 	return all, errors.Join(err, iter.Error(), iter.Close())
 }
 
-// Needs reads what a durable path needs; found is false where it is none.
-func (v *View) Needs(p storepath.Path) (needs Needs, found bool, err error) {
+// Get is the record of a durable path, and whether it is one.
+func (v *View) Get(p storepath.Path) (i Info, found bool, err error) {
 	v.db.asked.viewed.Add(1)
 	k := pathKey(keyInfo, p)
 	if !v.records.SeekGE(k) || string(v.records.Key()) != string(k) {
 		if err := v.records.Error(); err != nil {
-			return needs, false, corruption(k, err)
+			return i, false, corruption(k, err)
 		}
-		return needs, false, nil
+		return i, false, nil
 	}
-	i, err := decodeInfo(p, v.records.Value())
-	if err != nil {
-		return needs, false, corrupt(k, err)
+	if i, err = decodeInfo(p, v.records.Value()); err != nil {
+		return i, false, corrupt(k, err)
 	}
-	return Needs{i.References, i.Deriver, i.NarSize}, true, nil
+	return i, true, nil
 }
 
 // ReferrerAfter is the next of the durable paths that refer to one, in the order of
