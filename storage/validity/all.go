@@ -45,6 +45,7 @@ func (db *DB) All() iter.Seq2[Info, error] {
 // Names calls f with the base name of each durable path; the bytes are the database's.
 func (db *DB) Names(f func(base []byte)) error {
 	return db.scan([]byte{keyInfo}, func(k, _ []byte) error {
+		db.asked.viewed.Add(1)
 		f(k[1:])
 		return nil
 	})

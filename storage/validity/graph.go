@@ -40,6 +40,7 @@ func (db *DB) Graph() (*Graph, error) {
 	if err == nil {
 		err = g.traces(traces)
 	}
+	db.asked.viewed.Add(int64(len(g.Nodes)))
 	for _, iter := range []*pebble.Iterator{records, outputs, traces} {
 		if iter != nil {
 			err = errors.Join(err, iter.Close())

@@ -9,7 +9,7 @@ type Operations struct {
 	Scans   int64 // iterators
 	Batches int64 // that were written, each synced
 	Walked  int64 // paths
-	Viewed  int64 // records and entries of indexes that a [View] looked at
+	Viewed  int64 // records and entries of indexes that collections looked at
 }
 
 // Forgotten counts how often paths were made invalid.
