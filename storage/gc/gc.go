@@ -64,6 +64,7 @@ type Options struct {
 	KeepDerivations bool              // what made a live path is live
 	KeepOutputs     bool              // what a live derivation makes is live
 	Talk            func(line string) // hears what Nix says meanwhile; may be nil
+	Together        func(say func())  // calls say, which tells many lines at once; may be nil
 }
 
 // Result of a collection.
@@ -83,6 +84,15 @@ func (e *AliveError) Error() string {
 func (o Options) say(format string, args ...any) {
 	if o.Talk != nil {
 		o.Talk(fmt.Sprintf(format, args...))
+	}
+}
+
+// sayTogether calls a function that says much.
+func (o Options) sayTogether(say func()) {
+	if o.Together == nil {
+		say()
+	} else {
+		o.Together(say)
 	}
 }
 

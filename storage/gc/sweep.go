@@ -289,9 +289,11 @@ func (s *sweep) finish() {
 		s.failed = errors.Join(s.failed, err)
 	}
 	s.trashed = nil
-	for _, p := range s.deleted {
-		s.o.say("deleting '%s'", p)
-	}
+	s.o.sayTogether(func() {
+		for _, p := range s.deleted {
+			s.o.say("deleting '%s'", p)
+		}
+	})
 	s.result.Paths = append(s.result.Paths, s.deleted...)
 	s.deleted = nil
 }

@@ -179,7 +179,7 @@ func pairAfter(iter *pebble.Iterator, kind byte, first, second storepath.Path) (
 	if !second.IsZero() {
 		from = append(append(from[:len(from):len(from)], second.Base()...), 0)
 	}
-	if !iter.SeekGE(from) || string(iter.Key()[:min(len(prefix), len(iter.Key()))]) != string(prefix) {
+	if iter.SeekGEWithLimit(from, after(prefix)) != pebble.IterValid {
 		if err := iter.Error(); err != nil {
 			return next, false, corruption(prefix, err)
 		}

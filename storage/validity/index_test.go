@@ -130,3 +130,26 @@ func TestIndexOfMany(t *testing.T) {
 		t.Errorf("got\n%.2000s\nwant\n%.2000s", got, want)
 	}
 }
+
+// Who looks up one path does not go over what was deleted beside it.
+func TestLookUpsPassOverNothing(t *testing.T) {
+	db := memory(t)
+	b := db.pebble.NewBatch()
+	for n := range 1000 {
+		must(t, b.Set(pairKey(keyReferrer, named("lib"), named(fmt.Sprint("p", n)).Base()), nil, nil))
+	}
+	first, last := []byte{keyReferrer, 0}, []byte{keyReferrer, 'z', 0}
+	must(t, errors.Join(b.Set(first, nil, nil), b.Set(last, nil, nil), db.pebble.Apply(b, nil)))
+	b = db.pebble.NewBatch()
+	for n := range 1000 {
+		must(t, b.Delete(pairKey(keyReferrer, named("lib"), named(fmt.Sprint("p", n)).Base()), nil))
+	}
+	must(t, db.pebble.Apply(b, nil))
+	iter, err := db.iterate([]byte{keyReferrer})
+	must(t, err)
+	must(t, each(iter, first, func([]byte, []byte) error { return nil }))
+	if stats := iter.Stats(); stats.InternalStats.PointCount > 10 {
+		t.Errorf("it passed over %d records", stats.InternalStats.PointCount)
+	}
+	must(t, iter.Close())
+}

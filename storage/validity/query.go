@@ -76,6 +76,20 @@ func (db *DB) read(k []byte, decode func([]byte) error) (bool, error) {
 	return true, nil
 }
 
+// at is [DB.read] by an iterator, which costs less for keys in their order.
+func at(iter *pebble.Iterator, k []byte, decode func([]byte) error) (bool, error) {
+	if iter.SeekGEWithLimit(k, append(k[:len(k):len(k)], 0)) != pebble.IterValid {
+		if err := iter.Error(); err != nil {
+			return false, corruption(k, err)
+		}
+		return false, nil
+	}
+	if err := decode(iter.Value()); err != nil {
+		return false, corrupt(k, err)
+	}
+	return true, nil
+}
+
 // corruption names the key where Pebble found its own files corrupt.
 func corruption(k []byte, err error) error {
 	if pebble.IsCorruptionError(err) {

@@ -1,7 +1,6 @@
 package validity
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -71,11 +70,11 @@ type forgetting struct {
 	gone map[storepath.Path]bool
 	left map[storepath.Path]struct{} // what they refer to
 
-	referrers, derivers, outputs, realised *pebble.Iterator
+	records, referrers, derivers, outputs, realised *pebble.Iterator
 }
 
 func (f *forgetting) close() (err error) {
-	for _, iter := range []*pebble.Iterator{f.referrers, f.derivers, f.outputs, f.realised} {
+	for _, iter := range []*pebble.Iterator{f.records, f.referrers, f.derivers, f.outputs, f.realised} {
 		if iter != nil {
 			err = errors.Join(err, iter.Close())
 		}
@@ -87,7 +86,7 @@ func (f *forgetting) forgetAll(paths []storepath.Path) (err error) {
 	for _, k := range []struct {
 		kind byte
 		iter **pebble.Iterator
-	}{{keyReferrer, &f.referrers}, {keyDeriver, &f.derivers}, {keyOutput, &f.outputs}, {keyRealised, &f.realised}} {
+	}{{keyInfo, &f.records}, {keyReferrer, &f.referrers}, {keyDeriver, &f.derivers}, {keyOutput, &f.outputs}, {keyRealised, &f.realised}} {
 		if *k.iter, err = f.db.iterate([]byte{k.kind}); err != nil {
 			return err
 		}
@@ -125,9 +124,12 @@ func (f *forgetting) putHeads() error {
 	return nil
 }
 
-// each calls do for each of iter's records whose key begins with prefix.
+// each calls do for each of iter's records whose key begins with prefix. The limit keeps
+// it from going on, over all that was deleted behind them, to the next record that there
+// is.
 func each(iter *pebble.Iterator, prefix []byte, do func(k, v []byte) error) error {
-	for ok := iter.SeekGE(prefix); ok && bytes.HasPrefix(iter.Key(), prefix); ok = iter.Next() {
+	limit := after(prefix)
+	for at := iter.SeekGEWithLimit(prefix, limit); at == pebble.IterValid; at = iter.NextWithLimit(limit) {
 		if err := do(iter.Key(), iter.Value()); err != nil {
 			return err
 		}
@@ -165,7 +167,7 @@ func (f *forgetting) checkUnused(p storepath.Path) error {
 func (f *forgetting) forget(p storepath.Path) error {
 	k := pathKey(keyInfo, p)
 	var errs []error
-	found, err := f.db.read(k, func(record []byte) error {
+	found, err := at(f.records, k, func(record []byte) error {
 		i, err := decodeInfo(p, record)
 		for _, r := range i.References {
 			errs = append(errs, f.b.Delete(pairKey(keyReferrer, r, p.Base()), nil))

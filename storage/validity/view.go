@@ -88,17 +88,11 @@ func (v *View) all(kind byte) (all []storepath.Path, err error) {
 // Get is the record of a durable path, and whether it is one.
 func (v *View) Get(p storepath.Path) (i Info, found bool, err error) {
 	v.db.asked.viewed.Add(1)
-	k := pathKey(keyInfo, p)
-	if !v.records.SeekGE(k) || string(v.records.Key()) != string(k) {
-		if err := v.records.Error(); err != nil {
-			return i, false, corruption(k, err)
-		}
-		return i, false, nil
-	}
-	if i, err = decodeInfo(p, v.records.Value()); err != nil {
-		return i, false, corrupt(k, err)
-	}
-	return i, true, nil
+	found, err = at(v.records, pathKey(keyInfo, p), func(record []byte) (err error) {
+		i, err = decodeInfo(p, record)
+		return err
+	})
+	return i, found, err
 }
 
 // ReferrerAfter is the next of the durable paths that refer to one, in the order of

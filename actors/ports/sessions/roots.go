@@ -63,7 +63,7 @@ func (c *connection) collect(q *workerproto.CollectGarbage) (reply workerproto.R
 	}
 	s := c.p.settings.Load()
 	o := gc.Options{Action: gc.Action(q.Action), Paths: q.Paths, MaxFreed: q.MaxFreed,
-		KeepDerivations: s.KeepDerivations, KeepOutputs: s.KeepOutputs, Talk: c.say}
+		KeepDerivations: s.KeepDerivations, KeepOutputs: s.KeepOutputs, Talk: c.say, Together: c.out.together}
 	c.watchful(func(ctx context.Context) {
 		var r gc.Result
 		r, err = c.p.s.Collector.Collect(ctx, o)
