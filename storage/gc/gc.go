@@ -2,9 +2,9 @@
 // does: what is needed are the roots, and what follows from them.
 //
 // A collection blocks those who add to the store for no longer than a batch.
-// It looks at the roots and at all valid paths once; after that, a path that
-// somebody begins to need is spared with all that it needs, and one that became
-// valid is not looked at. In each batch, while nobody can lease a path, the dead
+// It looks at the roots and at the database of one moment, from the paths that no
+// other refers to on; after that, a path that somebody begins to need is spared
+// with all that it needs, and one that became valid is not looked at. In each batch, while nobody can lease a path, the dead
 // ones are first made invalid, synced, and then moved out of sight; their files
 // are deleted when others may go on. A crash leaves files that are not valid,
 // for the next collection.
