@@ -24,7 +24,10 @@ type entry struct {
 	weight    time.Duration
 	epoch     uint64 // the newest request when it was made
 	rank      messages.RankGoal
-	failed    bool // it panicked, and is being cleaned up
+	level     int    // see level.go
+	mark      uint64 // the newest look that came by it
+	above     int    // how many wait for it that a look has still to come to
+	failed    bool   // it panicked, and is being cleaned up
 }
 
 // CleanUps begin the addresses of what cleans up after goals that panicked; the goal's
@@ -120,12 +123,14 @@ func (w *Worker) serve(x *want) {
 		return
 	}
 	w.widen(e, x)
-	if w.raise(e, x) {
-		w.attend(e, x.audience())
-	} else {
+	if !w.order(x) {
 		w.withdraw(x)
 		w.deliver(x, messages.Result{Status: messages.DependencyFailed, Error: w.cycle(x.from().target)})
+		return
 	}
+	w.hurry(e, x.rank())
+	w.lengthen(x)
+	w.attend(e, x.audience())
 }
 
 func (w *Worker) cycle(t messages.Target) string {

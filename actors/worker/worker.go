@@ -34,6 +34,8 @@ type Worker struct {
 	gone     map[messages.Address]bool // clients that were forgotten; what they sent before may come after
 	out      []host.Effect             // of the step under way
 	untold   []*entry                  // whose ranks rose in it
+	longer   []*want                   // edges that make a path longer, noted until the timer fires
+	look     uint64                    // the newest at some of the graph; see [entry]
 }
 
 // New makes the worker of a process.
@@ -86,6 +88,8 @@ func (w *Worker) Step(m messages.Message) []host.Effect {
 		w.onActorFailed(m)
 	case *messages.AwaitRest:
 		w.resting = append(w.resting, m.From)
+	case *messages.TimerFired:
+		w.measure()
 	case *messages.PathsDurable:
 		w.answer(w.requests[m.Ticket], "")
 	case *messages.PathsNotDurable:
