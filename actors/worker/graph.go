@@ -46,12 +46,12 @@ const (
 
 // want is one edge of the graph: somebody waits for a goal.
 type want struct {
-	target  messages.Target
-	goal    *entry   // a goal wants it …
-	request *request // … or a request does, as its index-th target
-	index   int
-	of      *entry // the goal that serves it
-	over    bool   // answered or withdrawn
+	target  *messages.Target // in the message that asked for it
+	goal    *entry           // a goal wants it …
+	request *request         // … or a request does, as its index-th target
+	of      *entry           // the goal that serves it
+	index   int32
+	over    bool // answered or withdrawn
 }
 
 // from is the goal that waits, also where it is its builder that does; nil
@@ -141,7 +141,7 @@ func (w *Worker) cycle(t messages.Target) string {
 }
 
 func (w *Worker) spawn(x *want) *entry {
-	e := &entry{key: x.target.Key(), target: x.target, keepGoing: x.keepGoing(), terms: x.terms(), weight: weigh(0)}
+	e := &entry{key: x.target.Key(), target: *x.target, keepGoing: x.keepGoing(), terms: x.terms(), weight: weigh(0)}
 	w.goals[e.key] = e
 	w.start(e, x.rank())
 	return e

@@ -3,6 +3,7 @@ package worker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,8 +138,11 @@ func (w *Worker) onAwait(m *messages.AwaitGoals) {
 		return // it was cancelled meanwhile
 	}
 	e.weight = weigh(m.Expected)
-	for _, t := range m.Waitees {
-		x := &want{target: t, goal: e}
+	wants := make([]want, len(m.Waitees)) // at once: these are the most of what a graph takes
+	e.waitees = slices.Grow(e.waitees, len(wants))
+	for i := range wants {
+		x := &wants[i]
+		x.target, x.goal = &m.Waitees[i], e
 		e.waitees = append(e.waitees, x)
 		w.serve(x)
 	}
