@@ -20,6 +20,7 @@ type Database struct {
 	reads  inOrder
 	write  *lanes
 	leases *leases
+	names  names
 
 	flushFiles func(...string) error
 

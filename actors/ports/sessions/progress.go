@@ -35,9 +35,9 @@ type goal struct {
 	state    string
 	machine  string // where it is built, if not here
 	requests []uint64
-	lost     chan struct{} // closed when that machine is lost, and made anew; nil before it is built
-	ended    chan struct{} // closed at its end; nil before it is built
-	result   messages.Result
+	lost     chan struct{}         // closed when that machine is lost, and made anew; nil before it is built
+	ended    chan struct{}         // closed at its end; nil before it is built
+	result   *messages.Result      // nil before its end
 	offer    *messages.GoalFetches // what it fetches, or is about to; nil before
 }
 
@@ -111,7 +111,7 @@ func (p *Progress) changed(g *goal, m *messages.GoalChanged) {
 }
 
 func (p *Progress) ended(g *goal, m *messages.GoalEnded) {
-	g.result = m.Result
+	g.result = &m.Result
 	if g.drv.IsZero() {
 		g.drv = m.Drv
 	}
