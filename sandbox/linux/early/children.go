@@ -14,6 +14,7 @@ type children struct {
 	born    chan struct{}   // has an element when there may be a child
 	stages  stages          // of the launcher's own thread
 	filter  filter          // that programs install
+	network network         // of the launcher's own thread
 	plain   chan func()     // what the thread without a filter is to do; nil while no other has one
 
 	mu  sync.Mutex     // guards what follows

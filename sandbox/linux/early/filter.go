@@ -46,7 +46,7 @@ func (c *children) useFilter(instructions string) {
 // fork is [stage.spawn] by the thread that is right for the stage.
 func (c *children) fork(s *stage, flags uintptr, cgroup, status int) (pid int, err error) {
 	if s.filtered || !s.filter.inherited {
-		return s.spawn(flags, cgroup, status)
+		return c.network.spawn(s, flags, cgroup, status)
 	}
 	done := make(chan struct{})
 	c.plain <- func() {

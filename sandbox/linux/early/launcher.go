@@ -133,6 +133,7 @@ func (c *children) start(l launch) {
 		return
 	}
 	c.forkStage(l, s)
+	c.network.prepare(l.cloneFlags)
 }
 
 func (c *children) forkStage(l launch, s *stage) {

@@ -74,12 +74,16 @@ func index(s string, c byte) int {
 }
 
 // readAll is what a file holds, as far as it can be read.
-func readAll(path string) (text string) {
+func readAll(path string) string {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return ""
 	}
 	defer syscall.Close(fd)
+	return readFrom(fd)
+}
+
+func readFrom(fd int) (text string) {
 	var buf [4096]byte
 	for {
 		n, err := syscall.Read(fd, buf[:])

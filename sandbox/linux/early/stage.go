@@ -38,6 +38,7 @@ type stage struct {
 	held     []unsafe.Pointer
 	err      error  // of the step
 	filter   filter // that "seccomp" installs
+	loopback int    // where its calls are; 0 is that there are none
 	filtered bool   // it is to be forked by a thread that has the filter
 }
 
@@ -45,6 +46,7 @@ type stage struct {
 func (s *stage) reset() {
 	clear(s.held)
 	s.calls, s.held, s.program, s.err, s.filtered = s.calls[:0], s.held[:0], s.program[:0], nil, false
+	s.loopback = 0
 }
 
 // compile adds the calls of the program. The error is of the current step.
