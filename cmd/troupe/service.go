@@ -34,6 +34,7 @@ type service struct {
 	roots    *localstore.TempRoots
 	policies *policies
 	clients  crowd
+	users    sessions.Users
 }
 
 // run runs the tree for as long as f does.
@@ -119,7 +120,7 @@ const acceptPause = 50 * time.Millisecond
 
 // welcome serves a client that has connected.
 func (d *service) welcome(conn net.Conn) {
-	peer, err := sessions.PeerOf(conn.(*net.UnixConn))
+	peer, err := d.users.PeerOf(conn.(*net.UnixConn))
 	if err != nil {
 		d.log.Warn().Err(err).Msg("accept client")
 		conn.Close()

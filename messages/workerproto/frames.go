@@ -162,7 +162,7 @@ func WriteFrame(w *Writer, m Frame, d Dialect) error {
 		}
 	}
 	w.Int(m.tag())
-	return write(w, d, fmt.Sprintf("%T", m), m.walk)
+	return write(w, d, m, m.walk)
 }
 
 // ReadFrame reads a frame.
@@ -176,7 +176,7 @@ func ReadFrame(r *Reader, d Dialect) (Frame, error) {
 	if m == nil {
 		return nil, &DecodeError{Message: "frame", Field: "tag", Err: fmt.Errorf("%#x is not known", tag)}
 	}
-	if err := read(r, d, fmt.Sprintf("frame %T", m), m.walk); err != nil {
+	if err := read(r, d, m, m.walk); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -1,6 +1,7 @@
 package workerproto
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -27,37 +28,68 @@ type Server struct {
 // client is welcome: frames, and [Last] or an [Error], must follow. The error is
 // a [*MagicError], a [*VersionError], a [*DecodeError], or that of the stream;
 // the connection is of no use after it.
+//
+// It is [Server.Hail], [Server.Welcome] and [Server.Hear] in turn, which who has
+// more to say may call instead.
 func (s Server) Accept(r *Reader, w *Writer) (Dialect, error) {
+	d, err := s.Hail(r, w)
+	if err == nil {
+		err = s.Welcome(w, d)
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if err != nil {
+		return Dialect{}, err
+	}
+	return s.Hear(r, d)
+}
+
+// Hail hears what a client speaks, and agrees on a version; the dialect has no
+// features yet. Clients of 2.34.8 send the magic number and their version at once,
+// and then the answer waits in w for what is said next; those of 2.8.0 send their
+// version once they have ours.
+func (s Server) Hail(r *Reader, w *Writer) (Dialect, error) {
 	r.Begin()
 	if err := expectMagic(r, magicClient); err != nil {
 		return Dialect{}, err
 	}
 	w.Int(magicServer)
 	w.Int(uint64(s.Version))
-	if err := w.Flush(); err != nil {
-		return Dialect{}, err
+	if r.Buffered() == 0 {
+		if err := w.Flush(); err != nil {
+			return Dialect{}, err
+		}
 	}
 	d, err := agree(r, s.Version, s.Dir)
 	if err != nil {
-		return Dialect{}, err
+		return Dialect{}, errors.Join(err, w.Flush()) // it may tell its person which version we are
 	}
+	return d, nil
+}
+
+// Welcome writes all that a server says of itself. It hangs on nothing but the
+// version: a client reads it piece by piece, between what it has to say, and waits
+// once where it would wait three times.
+func (s Server) Welcome(w *Writer, d Dialect) error {
+	return write(w, d, "hello", func(f *form) {
+		if d.Version.AtLeast(38) {
+			f.names("features", &s.Features)
+		}
+		(&welcome{s.NixVersion, s.Trust}).walk(f)
+	})
+}
+
+// Hear hears the rest of what a client says of itself. The dialect is complete.
+func (s Server) Hear(r *Reader, d Dialect) (Dialect, error) {
 	if d.Version.AtLeast(38) {
 		theirs, err := readFeatures(r, d)
 		if err != nil {
 			return Dialect{}, err
 		}
-		if err := writeFeatures(w, s.Features, d); err != nil {
-			return Dialect{}, err
-		}
 		d.Features = intersect(s.Features, theirs)
 	}
-	if err := read(r, d, "hello", obsolete); err != nil {
-		return Dialect{}, err
-	}
-	if err := write(w, d, "hello", (&welcome{s.NixVersion, s.Trust}).walk); err != nil {
-		return Dialect{}, err
-	}
-	return d, w.Flush()
+	return d, read(r, d, "hello", obsolete)
 }
 
 // Client is what a client says of itself at the beginning.

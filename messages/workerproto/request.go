@@ -45,7 +45,7 @@ func DecodeRequest(r *Reader, op Op, d Dialect) (Request, error) {
 		return nil, &UnknownOpError{op}
 	}
 	q := known.make()
-	if err := read(r, d, op.String(), q.walk); err != nil {
+	if err := read(r, d, op, q.walk); err != nil {
 		return nil, err
 	}
 	return q, nil
@@ -56,14 +56,14 @@ func DecodeRequest(r *Reader, op Op, d Dialect) (Request, error) {
 // of the stream sticks to the writer.
 func WriteRequest(w *Writer, q Request, d Dialect) error {
 	w.Int(uint64(q.Op()))
-	return write(w, d, q.Op().String(), q.walk)
+	return write(w, d, q.Op(), q.walk)
 }
 
 // ReadReply reads the reply to a request.
 func ReadReply(r *Reader, q Request, d Dialect) (Reply, error) {
 	r.Begin()
 	p := q.reply()
-	if err := read(r, d, "reply to "+q.Op().String(), p.walk); err != nil {
+	if err := read(r, d, replyTo(q.Op()), p.walk); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -71,24 +71,43 @@ func ReadReply(r *Reader, q Request, d Dialect) (Reply, error) {
 
 // WriteReply writes the reply to a request.
 func WriteReply(w *Writer, p Reply, d Dialect) error {
-	return write(w, d, fmt.Sprintf("%T", p), p.walk)
+	return write(w, d, p, p.walk)
 }
 
 // read walks over a message that comes.
-func read(r *Reader, d Dialect, message string, walk func(*form)) error {
+func read(r *Reader, d Dialect, message any, walk func(*form)) error {
 	f := &form{Dialect: d, in: r}
 	if walk(f); f.err != nil {
-		f.err.Message = message
+		f.err.Message = nameOf(message)
 		return f.err
 	}
 	return nil
 }
 
 // write walks over a message that goes.
-func write(w *Writer, d Dialect, message string, walk func(*form)) error {
+func write(w *Writer, d Dialect, message any, walk func(*form)) error {
 	f := &form{Dialect: d, out: w}
 	if walk(f); f.bad != nil {
-		return fmt.Errorf("write %s: %w", message, f.bad)
+		return fmt.Errorf("write %s: %w", nameOf(message), f.bad)
 	}
 	return nil
+}
+
+// replyTo is the reply to an operation.
+type replyTo Op
+
+// nameOf is what a message is called in an error, and made only there: a name, what
+// it is about, or the message itself.
+func nameOf(message any) string {
+	switch m := message.(type) {
+	case string:
+		return m
+	case Op:
+		return m.String()
+	case replyTo:
+		return "reply to " + Op(m).String()
+	case Frame:
+		return fmt.Sprintf("frame %T", m)
+	}
+	return fmt.Sprintf("%T", message)
 }

@@ -1,14 +1,10 @@
 package sessions
 
 import (
-	"fmt"
-	"net"
 	"os/user"
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Access says who may connect, and who may do all that the service can.
@@ -44,26 +40,6 @@ func (p Peer) matches(list []string) bool {
 		group, isGroup := strings.CutPrefix(s, "@")
 		return s == "*" || s == p.User || isGroup && slices.Contains(p.Groups, group)
 	})
-}
-
-// PeerOf asks the kernel who is at the other end of a Unix socket.
-func PeerOf(conn *net.UnixConn) (Peer, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return Peer{}, err
-	}
-	var cred *unix.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err == nil {
-		err = failed
-	}
-	if err != nil {
-		return Peer{}, fmt.Errorf("ask who connects: %w", err)
-	}
-	return Lookup(int(cred.Uid), int(cred.Gid), int(cred.Pid)), nil
 }
 
 // Lookup finds the names of a user. Those that cannot be found are numbers.

@@ -54,7 +54,8 @@ func TestPeer(t *testing.T) {
 	defer unix.Close(fds[1])
 	conn := connOf(t, fds[0])
 	defer conn.Close()
-	p, err := sessions.PeerOf(conn.(*net.UnixConn))
+	var users sessions.Users
+	p, err := users.PeerOf(conn.(*net.UnixConn))
 	if err != nil || p.UID != os.Getuid() || p.GID != os.Getgid() || p.PID != os.Getpid() {
 		t.Errorf("%+v, %v", p, err)
 	}

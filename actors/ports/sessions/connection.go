@@ -64,37 +64,57 @@ func (c *connection) serve() error {
 	}
 }
 
-// greet shakes hands and asks the door.
+// greet shakes hands and asks the door. A client that may come in has all that is
+// said to it at once, before it has said all of its own.
 func (c *connection) greet() error {
-	access := c.p.settings.Load().Access
-	c.trusted = c.nest == nil && access.Trusts(c.peer)
-	if c.nest == nil && !access.Allows(c.peer) {
-		return fmt.Errorf("user '%s' is not allowed to connect", c.peer.User)
-	}
-	trust := workerproto.NotTrusted
-	if c.trusted {
-		trust = workerproto.Trusted
+	trust, err := c.trust()
+	if err != nil {
+		return err
 	}
 	if err := c.conn.SetDeadline(time.Now().Add(greetingTime)); err != nil {
 		return err
 	}
 	server := workerproto.Server{Dir: c.p.s.Layout.Dir, Version: workerproto.Newest, NixVersion: NixVersion, Trust: trust,
 		Features: []string{workerproto.RealisationWithPath}}
-	d, err := server.Accept(c.r, c.out.w)
+	if c.d, err = server.Hail(c.r, c.out.w); err != nil {
+		return err
+	}
+	refusal := c.admit()
+	if err := server.Welcome(c.out.w, c.d); err != nil {
+		return err
+	}
+	if refusal == "" {
+		err = c.out.end(&workerproto.Nothing{}, nil)
+	} else {
+		err = c.out.flush() // who is told no before he has said all may not read it
+	}
 	if err != nil {
 		return err
 	}
-	if err := c.conn.SetDeadline(time.Time{}); err != nil {
+	if c.d, err = server.Hear(c.r, c.d); err != nil {
 		return err
 	}
-	c.d, c.out.d = d, d
-	refusal := c.admit()
-	c.out.begin()
+	c.out.d = c.d
 	if refusal != "" {
 		refused := errors.New(refusal)
 		return errors.Join(c.out.end(nil, refused), refused)
 	}
-	return c.out.end(&workerproto.Nothing{}, nil)
+	return c.conn.SetDeadline(time.Time{})
+}
+
+// trust is what the settings say of the client, who may not be allowed to connect.
+func (c *connection) trust() (workerproto.Trust, error) {
+	if c.nest != nil {
+		return workerproto.NotTrusted, nil
+	}
+	access := c.p.settings.Load().Access
+	if !access.Allows(c.peer) {
+		return workerproto.NotTrusted, fmt.Errorf("user '%s' is not allowed to connect", c.peer.User)
+	}
+	if c.trusted = access.Trusts(c.peer); c.trusted {
+		return workerproto.Trusted, nil
+	}
+	return workerproto.NotTrusted, nil
 }
 
 // greetingTime bounds the handshake: whoever has not said what he is gets no more
