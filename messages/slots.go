@@ -22,7 +22,8 @@ func (k SlotKind) String() string { return [...]string{"build", "substitution"}[
 
 // RankGoal tells the slots how urgent a goal is. From worker to slots, when a
 // goal appears, when its rank rises, and when it begins or ceases to lend its
-// slot. Ended by [ForgetGoal].
+// slot. That a path has become longer is told after a moment, in which there may be
+// more to tell. Ended by [ForgetGoal].
 type RankGoal struct {
 	Goal      Address
 	Client    Address // the first client that wanted it: shares are counted by client

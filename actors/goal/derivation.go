@@ -16,7 +16,7 @@ import (
 // way out.
 type Derivation struct {
 	self   messages.Address
-	policy Policy
+	policy *Policy // of all goals
 
 	target    messages.Target
 	keepGoing bool
@@ -25,13 +25,13 @@ type Derivation struct {
 	state     state
 	log       string // where the build's log is
 
-	there       []bool                     // which outputs with known paths and, after them, sources are valid
-	realised    []messages.Output          // where the others lie, as far as they do
-	tried       []bool                     // outputs that were to be fetched
-	found       messages.RealisationsFound // where outputs without a path lie, as substituters say
-	fetched     []bool                     // which of these are there
-	lost        messages.Result            // of the first fetch that failed; OK where none did
-	provisional []storepath.Path           // what was valid and is not on disk yet
+	there       []bool                      // which outputs with known paths and, after them, sources are valid
+	realised    []messages.Output           // where the others lie, as far as they do
+	tried       []bool                      // outputs that were to be fetched
+	found       *messages.RealisationsFound // where outputs without a path lie, as substituters say; nil before
+	fetched     []bool                      // which of these are there
+	lost        *messages.Result            // of the first fetch that failed; nil where none did
+	provisional []storepath.Path            // what was valid and is not on disk yet
 
 	wrong    []storepath.Path      // valid outputs whose contents are not what is recorded
 	mended   bool                  // these were to be fetched
@@ -93,7 +93,7 @@ var stateNames = [...]string{
 func (s state) String() string { return stateNames[s] }
 
 // NewDerivation makes the machine of the derivation goal at an address.
-func NewDerivation(self messages.Address, p Policy) *Derivation {
+func NewDerivation(self messages.Address, p *Policy) *Derivation {
 	return &Derivation{self: self, policy: p}
 }
 

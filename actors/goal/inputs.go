@@ -120,7 +120,11 @@ func (g *Derivation) awaitInputs() []host.Effect {
 		}
 		waitees = append(waitees, messages.Target{Path: src})
 	}
-	waitees = append(waitees, g.recipe.Inputs...)
+	if len(waitees) == 0 {
+		waitees = slices.Clip(g.recipe.Inputs) // the worker keeps them: once is enough
+	} else {
+		waitees = append(waitees, g.recipe.Inputs...)
+	}
 	waitees = append(waitees, g.lead()...)
 	g.waitees = len(waitees)
 	out := g.enter(outputsSubstituted)

@@ -43,7 +43,7 @@ func (g *Derivation) onSought(m *messages.RealisationsFound) (out []host.Effect)
 	if len(m.Outputs) == 0 {
 		return append(out, g.seek()...)
 	}
-	g.found, g.fetched = *m, make([]bool, len(m.Outputs))
+	g.found, g.fetched = m, make([]bool, len(m.Outputs))
 	var waitees []messages.Target
 	for _, o := range m.Outputs {
 		if t := (messages.Target{Path: o.Path}); !slices.ContainsFunc(waitees, func(w messages.Target) bool { return w.Path == t.Path }) {
@@ -85,6 +85,6 @@ func (g *Derivation) onFetchedRecorded(outputs []messages.Output) []host.Effect 
 	g.realised = append(g.realised, outputs...)
 	slices.SortFunc(g.realised, func(a, b messages.Output) int { return strings.Compare(a.Name, b.Name) })
 	g.provisional = append(g.provisional, pathsOf(outputs)...)
-	g.found, g.fetched = messages.RealisationsFound{}, nil
+	g.found, g.fetched = nil, nil
 	return g.seek()
 }

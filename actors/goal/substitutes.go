@@ -78,8 +78,9 @@ func (g *Derivation) onSubstituted(m *messages.WaiteeDone) []host.Effect {
 
 // lose notes the first fetch that a substituter let fail.
 func (g *Derivation) lose(r messages.Result) {
-	if r.Flaw&messages.SubstituterFailed != 0 && g.lost.Status.OK() {
-		g.lost = r
+	if r.Flaw&messages.SubstituterFailed != 0 && g.lost == nil {
+		lost := r
+		g.lost = &lost
 	}
 }
 
@@ -92,9 +93,9 @@ func (g *Derivation) onAllTried() []host.Effect {
 		return g.report(g.valid(messages.AlreadyValid, valid), g.provisional)
 	case wanted && g.target.Mode == messages.Normal:
 		return g.report(g.valid(messages.Substituted, valid), g.provisional)
-	case wanted && g.target.Mode == messages.Check || g.lost.Status.OK() || g.terms.Fallback:
+	case wanted && g.target.Mode == messages.Check || g.lost == nil || g.terms.Fallback:
 	case g.lost.Status == messages.MiscFailure: // it could not even be asked
-		return g.finish(g.lost)
+		return g.finish(*g.lost)
 	default:
 		return g.finish(messages.Result{Status: messages.TransientFailure, Flaw: messages.SubstituterFailed, Error: fmt.Sprintf(
 			"some substitutes for the outputs of derivation '%s' failed (usually happens due to networking issues); "+

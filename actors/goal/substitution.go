@@ -16,7 +16,7 @@ import (
 // goal. See [substitutionTable].
 type Substitution struct {
 	self   messages.Address
-	policy Policy
+	policy *Policy
 
 	target    messages.Target
 	keepGoing bool
@@ -61,7 +61,7 @@ var substNames = [...]string{
 func (s substState) String() string { return substNames[s] }
 
 // NewSubstitution makes the machine of the substitution goal at an address.
-func NewSubstitution(self messages.Address, p Policy) *Substitution {
+func NewSubstitution(self messages.Address, p *Policy) *Substitution {
 	return &Substitution{self: self, policy: p}
 }
 

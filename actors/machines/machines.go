@@ -66,8 +66,9 @@ func FixedKinds() map[messages.Address]host.Kind {
 	return kinds
 }
 
-// Make makes the machine of a kind, in its first state.
-func (s Settings) Make(k host.Kind, at messages.Address) host.Machine {
+// Make makes the machine of a kind, in its first state. Goals share the policy, which is
+// not to be changed any more.
+func (s *Settings) Make(k host.Kind, at messages.Address) host.Machine {
 	switch k {
 	case kindWorker:
 		return worker.New(s.Goal.StoreDir)
@@ -84,9 +85,9 @@ func (s Settings) Make(k host.Kind, at messages.Address) host.Machine {
 	case session.KindSession:
 		return session.New(at)
 	case worker.KindDerivation:
-		return goal.NewDerivation(at, s.Goal)
+		return goal.NewDerivation(at, &s.Goal)
 	case worker.KindSubstitution:
-		return goal.NewSubstitution(at, s.Goal)
+		return goal.NewSubstitution(at, &s.Goal)
 	case worker.KindCleanUp:
 		return goal.NewCleanUp(at)
 	case goal.KindChild:

@@ -25,8 +25,8 @@ type Builds struct {
 	out       Outbox
 	s         Services
 	elsewhere Elsewhere
-	prepare   lanes
-	finish    lanes
+	prepare   *lanes
+	finish    *lanes
 	rubbish   rubbish
 
 	nests ServeNest // nil where no builder may ask for anything
@@ -88,7 +88,7 @@ type build struct {
 
 // NewBuilds makes the builds port.
 func NewBuilds(out Outbox, s Services, e Elsewhere) *Builds {
-	return &Builds{out: out, s: s, elsewhere: e, prepare: make(lanes, preparesAtOnce), finish: make(lanes, finishesAtOnce), rubbish: newRubbish(),
+	return &Builds{out: out, s: s, elsewhere: e, prepare: newLanes(preparesAtOnce), finish: newLanes(finishesAtOnce), rubbish: newRubbish(),
 		builds: map[messages.Address]*build{}, roots: map[string]string{}}
 }
 

@@ -18,8 +18,9 @@ type Database struct {
 	out    Outbox
 	s      Services
 	reads  inOrder
-	write  lanes
+	write  *lanes
 	leases *leases
+	names  names
 
 	flushFiles func(...string) error
 
@@ -31,7 +32,7 @@ const databaseReads = 8
 
 // NewDatabase makes the database port.
 func NewDatabase(out Outbox, s Services) *Database {
-	return &Database{out: out, s: s, reads: inOrder{lanes: make(lanes, databaseReads)}, write: make(lanes, 1), flushFiles: s.Layout.Flush,
+	return &Database{out: out, s: s, reads: inOrder{lanes: newLanes(databaseReads)}, write: newLanes(1), flushFiles: s.Layout.Flush,
 		leases: newLeases(s.Roots)}
 }
 

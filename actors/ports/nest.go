@@ -112,7 +112,7 @@ func (n *Nest) begin(serve ServeNest) {
 
 // accept serves the builder's connections until the listener is closed.
 func (n *Nest) accept(serve ServeNest) {
-	busy := make(lanes, nestsAtOnce)
+	busy := make(chan struct{}, nestsAtOnce)
 	for {
 		conn, err := n.listener.Accept()
 		if err != nil {

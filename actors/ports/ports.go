@@ -28,7 +28,7 @@ func ForEach(n int, f func(i int) error) error {
 	}
 	errs := make([]error, n)
 	var wg sync.WaitGroup
-	busy := make(lanes, askedAtOnce)
+	busy := make(chan struct{}, askedAtOnce)
 	for i := range n {
 		busy <- struct{}{}
 		wg.Add(1)
@@ -45,38 +45,92 @@ func ForEach(n int, f func(i int) error) error {
 // askedAtOnce is how many look-ups of one client run at a time.
 const askedAtOnce = 64
 
-// lanes bounds how many pieces of work run at a time. The work queues as
-// waiting goroutines: one for each request that an actor has under way.
-type lanes chan struct{} // as deep as what runs at a time
-
-func (l lanes) run(work func()) {
-	pace.Go(func() { l.do(work) })
+// lanes bounds how many pieces of work run at a time. What waits is only a function:
+// as goroutines, each with the stack that its work needs, ten thousand questions
+// that come at once took as much memory as all that they ask for.
+type lanes struct {
+	mu    sync.Mutex // guards what follows
+	free  int
+	queue []func()
 }
 
-func (l lanes) do(work func()) {
-	l <- struct{}{}
-	defer func() { <-l }()
-	work()
+func newLanes(n int) *lanes { return &lanes{free: n} }
+
+func (l *lanes) run(work func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.free == 0 {
+		l.queue = append(l.queue, work)
+		return
+	}
+	l.free--
+	pace.Go(func() { l.serve(work) })
+}
+
+// serve does work, and then what has come meanwhile.
+func (l *lanes) serve(work func()) {
+	for work != nil {
+		work()
+		work = l.next()
+	}
+}
+
+// next gives the lane back where it is nil.
+func (l *lanes) next() (work func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		l.queue = nil
+		l.free++
+		return nil
+	}
+	work, l.queue[0] = l.queue[0], nil
+	l.queue = l.queue[1:]
+	return work
 }
 
 // inOrder is lanes whose work is done in any order, and its results are told in
-// that in which it came: who asks first is told first. It is of one goroutine.
+// that in which it came: who asks first is told first.
 type inOrder struct {
-	lanes
-	last chan struct{} // closed when the last result is told; nil before the first
+	*lanes
+
+	mu      sync.Mutex // guards what follows
+	turns   []*turn    // of what is not told, in the order in which it came
+	telling bool       // a goroutine is
 }
+
+// turn is a piece of work.
+type turn struct{ tell func() } // nil before it is done
 
 // run does the work, and calls what that returns in its turn.
 func (o *inOrder) run(work func() (tell func())) {
-	before, told := o.last, make(chan struct{})
-	o.last = told
-	pace.Go(func() {
-		defer close(told)
-		var tell func()
-		o.do(func() { tell = work() })
-		if before != nil {
-			<-before // the lane is for others meanwhile
-		}
-		tell()
+	t := &turn{}
+	o.mu.Lock()
+	o.turns = append(o.turns, t)
+	o.mu.Unlock()
+	o.lanes.run(func() {
+		tell := work()
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		t.tell = tell
+		o.tellAll()
 	})
+}
+
+// tellAll tells what is done and has nothing before it that is not. It is called with
+// the lock held, which is given back while something is told.
+func (o *inOrder) tellAll() {
+	if o.telling {
+		return
+	}
+	o.telling = true
+	for len(o.turns) > 0 && o.turns[0].tell != nil {
+		first := o.turns[0]
+		o.turns[0] = nil
+		o.turns = o.turns[1:]
+		o.mu.Unlock()
+		first.tell()
+		o.mu.Lock()
+	}
+	o.telling = false
 }

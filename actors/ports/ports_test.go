@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -116,7 +117,7 @@ func TestFinishWhatIsGone(t *testing.T) {
 
 // TestInOrder: what is done in the wrong order is told in the right one.
 func TestInOrder(t *testing.T) {
-	o := inOrder{lanes: make(lanes, 3)}
+	o := inOrder{lanes: newLanes(3)}
 	told, first, second := make(chan int, 3), make(chan bool), make(chan bool)
 	do := func(n int, after, before chan bool) {
 		o.run(func() func() {
@@ -136,5 +137,30 @@ func TestInOrder(t *testing.T) {
 		if got := <-told; got != n {
 			t.Errorf("%d is told as number %d", got, n)
 		}
+	}
+}
+
+// TestLanes: what waits is no goroutine, and is done in the order in which it came.
+func TestLanes(t *testing.T) {
+	const many = 1000
+	l, begun, goOn, done := newLanes(1), make(chan bool), make(chan bool), make(chan int, many+1)
+	l.run(func() { begun <- true; <-goOn })
+	<-begun
+	before := runtime.NumGoroutine()
+	for n := range many {
+		l.run(func() { done <- n })
+	}
+	if more := runtime.NumGoroutine() - before; more > many/10 {
+		t.Errorf("%d pieces of work that wait are %d goroutines", many, more)
+	}
+	close(goOn)
+	for n := range many {
+		if got := <-done; got != n {
+			t.Fatalf("%d is done in the place of %d", got, n)
+		}
+	}
+	l.run(func() { done <- many }) // the lane is given back
+	if got := <-done; got != many {
+		t.Errorf("after all, %d is done", got)
 	}
 }

@@ -96,10 +96,14 @@ func (d *Database) resolved(m *messages.ResolveDerivation) (storepath.Path, erro
 	if err != nil {
 		return storepath.Path{}, err
 	}
+	built := map[storepath.Path][]messages.BuiltInput{}
+	for _, in := range m.Inputs {
+		built[in.Drv] = append(built[in.Drv], in)
+	}
 	r, err := parsed.Resolve(d.s.Layout.Dir, func(drv storepath.Path, through []string, name string) (storepath.Path, bool) {
-		for _, in := range m.Inputs {
+		for _, in := range built[drv] {
 			for _, o := range in.Outputs {
-				if in.Drv == drv && slices.Equal(in.Through, through) && o.Name == name {
+				if slices.Equal(in.Through, through) && o.Name == name {
 					return o.Path, true
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,7 +129,7 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation, settings
 	if err := d.s.mayDepend(p, drv); err != nil {
 		return messages.Recipe{}, err
 	}
-	r := messages.Recipe{Drv: p, Sources: drv.Sources, Fixed: drv.IsFixed(), CA: drv.Outputs[0].ContentAddress(),
+	r := messages.Recipe{Drv: p, Sources: d.names.paths(drv.Sources), Fixed: drv.IsFixed(), CA: drv.Outputs[0].ContentAddress(),
 		Unknown: !drv.KnowsOutputs(), Impure: drv.IsImpure(), Resolve: drv.MustResolve()}
 	if !r.Resolve { // else it is not this one that is built, and options may have placeholders
 		options, err := drv.Options(d.s.Layout.Dir)
@@ -145,15 +146,18 @@ func (d *Database) recipe(p storepath.Path, drv *derivation.Derivation, settings
 			return messages.Recipe{}, err
 		}
 	}
-	for _, o := range drv.Outputs {
-		r.Outputs = append(r.Outputs, messages.Output{Name: o.Name, Path: o.Path})
+	r.Outputs = make([]messages.Output, len(drv.Outputs))
+	for i, o := range drv.Outputs {
+		r.Outputs[i] = messages.Output{Name: o.Name, Path: o.Path.Clone()}
 	}
+	r.Inputs = slices.Grow(r.Inputs, len(drv.Inputs))
 	for _, in := range drv.Inputs {
+		at := d.names.path(in.Path)
 		for _, n := range in.Nested() {
 			if len(n.Through) > 0 {
-				r.Dynamic = append(r.Dynamic, messages.DynamicInput{Drv: in.Path, Through: n.Through, Outputs: n.Outputs})
+				r.Dynamic = append(r.Dynamic, messages.DynamicInput{Drv: at, Through: n.Through, Outputs: n.Outputs})
 			} else {
-				r.Inputs = append(r.Inputs, messages.Target{Path: in.Path, Outputs: n.Outputs})
+				r.Inputs = append(r.Inputs, messages.Target{Path: at, Outputs: outputNames(n.Outputs)})
 			}
 		}
 	}

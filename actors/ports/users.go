@@ -17,7 +17,7 @@ import (
 type Users struct {
 	out   Outbox
 	s     Services
-	lanes lanes
+	lanes *lanes
 
 	mu    sync.Mutex // guards what follows
 	locks map[int][]*pathlock.File
@@ -28,7 +28,7 @@ const userOperations = 8
 
 // NewUsers makes the users port.
 func NewUsers(out Outbox, s Services) *Users {
-	return &Users{out: out, s: s, lanes: make(lanes, userOperations), locks: map[int][]*pathlock.File{}}
+	return &Users{out: out, s: s, lanes: newLanes(userOperations), locks: map[int][]*pathlock.File{}}
 }
 
 // Handle takes one message.

@@ -7,8 +7,8 @@ import (
 )
 
 // ranksChecker: what a goal waits for is as urgent as the goal, and knows of a
-// path that is longer by the goal's own build; what a request is for is as
-// urgent as the request.
+// path that is longer by the goal's own build, once the worker has measured that;
+// what a request is for is as urgent as the request.
 type ranksChecker struct{ idle }
 
 func (*ranksChecker) name() string { return "ranks" }
@@ -50,8 +50,11 @@ func (*ranksChecker) quiet(w *World) error {
 // has more before it.
 func (w *World) overtaken(k messages.GoalKey, by messages.RankGoal) *goalView {
 	g := w.view.goals[w.view.byKey[k]]
-	if g == nil || g.leaving || !g.target.IsBuild() || (g.rank.Urgency >= by.Urgency && g.rank.Remaining >= by.Remaining) {
+	if g == nil || g.leaving || !g.target.IsBuild() {
 		return nil
 	}
-	return g
+	if g.rank.Urgency < by.Urgency || g.rank.Remaining < by.Remaining && !w.view.measuring {
+		return g
+	}
+	return nil
 }

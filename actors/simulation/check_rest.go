@@ -15,7 +15,7 @@ func (*restChecker) name() string { return "rest" }
 // that was still under way when its timers were cancelled; it fires for nobody.
 func (*restChecker) quiet(w *World) error {
 	for k := range w.timers {
-		fixed := k.owner == messages.Store || k.owner == messages.Slots || k.owner == messages.Door && w.sessions.ending == draining
+		fixed := k.owner == messages.Worker || k.owner == messages.Store || k.owner == messages.Slots || k.owner == messages.Door && w.sessions.ending == draining
 		if !fixed && !w.view.alive[k.owner] && !w.view.failed[k.owner] {
 			return fmt.Errorf("timer %s of %s runs on, and its owner is gone", k.name, k.owner)
 		}

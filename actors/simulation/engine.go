@@ -36,7 +36,8 @@ type plainActor struct {
 func newPlain(w *World, j host.Journal) *plain { return &plain{w: w, journal: j} }
 
 func (p *plain) start() {
-	p.make = p.w.panicking(Settings(p.w.Scenario).Make)
+	settings := Settings(p.w.Scenario)
+	p.make = p.w.panicking(settings.Make)
 	p.actors = map[messages.Address]*plainActor{}
 	for _, f := range machines.AllFixed {
 		p.spawn(f.Address, f.Kind, "")
@@ -104,7 +105,8 @@ type tree struct {
 func newTree(w *World, j host.Journal) *tree { return &tree{w: w, journal: j} }
 
 func (t *tree) start() {
-	t.runtime = host.Start(host.Options{New: t.w.panicking(Settings(t.w.Scenario).Make), Journal: t, Logger: zerolog.Nop(),
+	settings := Settings(t.w.Scenario)
+	t.runtime = host.Start(host.Options{New: t.w.panicking(settings.Make), Journal: t, Logger: zerolog.Nop(),
 		Fatal:   func(at messages.Address, reason string) { t.w.panicked(at, "", reason) },
 		Stepped: &host.Stepped{Post: t.w.send, Now: func() time.Duration { return t.w.ev.now }}})
 	for _, f := range machines.AllFixed {

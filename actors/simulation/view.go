@@ -29,6 +29,7 @@ type view struct {
 	failed    map[messages.Address]bool              // actors that panicked
 	forgotten map[messages.Address]bool              // clients that the worker was told to forget
 	twice     messages.GoalKey                       // a goal that was made although it is there
+	measuring bool                                   // the worker gathers what makes paths longer
 }
 
 // request is one that the worker has taken and not answered.
@@ -66,7 +67,7 @@ func (v *view) crash() {
 	v.requests, v.goals = map[uint64]*request{}, map[messages.Address]*goalView{}
 	v.byKey, v.slots = map[messages.GoalKey]messages.Address{}, map[messages.Address]messages.Place{}
 	v.lent, v.living = map[messages.Address]int{}, nil
-	v.ranked = map[messages.Address]messages.RankGoal{}
+	v.ranked, v.measuring = map[messages.Address]messages.RankGoal{}, false
 	v.alive, v.failed, v.forgotten = map[messages.Address]bool{}, map[messages.Address]bool{}, map[messages.Address]bool{}
 }
 
@@ -136,6 +137,8 @@ func (v *view) worker(s host.Step) {
 	case *messages.ForgetClient:
 		v.forgotten[m.Client] = true
 		maps.DeleteFunc(v.requests, func(_ uint64, r *request) bool { return r.Client == m.Client })
+	case *messages.TimerFired:
+		v.measuring = false
 	case *messages.AwaitGoals:
 		v.await(m)
 	case *messages.DropWaitees:
@@ -266,6 +269,8 @@ func (v *view) workerEffect(e host.Effect) {
 		v.forget(messages.Address(goal))
 	case host.Send:
 		switch m := e.Msg.(type) {
+		case *messages.StartTimer:
+			v.measuring = true
 		case *messages.Realise:
 			k := m.Target.Key()
 			if v.byKey[k] != "" {

@@ -49,7 +49,7 @@ func (s *Slots) ask(e *entry) []host.Effect {
 	s.become(e, next)
 	s.hooks.serial++
 	e.asked.Question, e.asked.Willing = s.hooks.serial, next == willing
-	asked := e.asked
+	asked := *e.asked
 	return []host.Effect{host.Send{To: messages.Hooks, Msg: &asked}}
 }
 

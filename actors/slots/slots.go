@@ -47,12 +47,18 @@ type entry struct {
 	queue    *queue // that it is in
 	index    int    // place there
 
-	elsewhere messages.Elsewhere
-	asked     messages.AskHook // what a hook is asked for it, and was last
-	declined  bool             // a hook leaves it to us
-	machine   *machine         // whose slot it has; nil for one of ours
-	awaits    string           // what it was last told that it waits for
+	elsewhere *messages.Elsewhere
+	asked     *messages.AskHook // what a hook is asked for it, and was last
+	declined  bool              // a hook leaves it to us
+	machine   *machine          // whose slot it has; nil for one of ours
+	awaits    string            // what it was last told that it waits for
 }
+
+// What those share that are built here in any case; they are not changed.
+var (
+	nowhere = &messages.Elsewhere{}
+	nothing = &messages.AskHook{}
+)
 
 type state uint8
 
@@ -212,8 +218,12 @@ func (s *Slots) onAcquire(m *messages.AcquireSlot) {
 	if e.state != ranked {
 		panic(fmt.Sprintf("%v: %s asks for a second slot", s, m.Goal))
 	}
-	e.kind, e.expected, e.local, e.elsewhere, e.declined, e.awaits = m.Kind, m.Expected, m.PreferLocal, m.Elsewhere, false, ""
-	e.asked = messages.AskHook{Goal: m.Goal, Drv: m.Drv, Program: m.Elsewhere.Hook, Settings: m.Settings}
+	e.kind, e.expected, e.local, e.declined, e.awaits = m.Kind, m.Expected, m.PreferLocal, false, ""
+	e.elsewhere, e.asked = nowhere, nothing
+	if m.Elsewhere.Any() || m.Elsewhere.NotHere {
+		e.elsewhere = &m.Elsewhere
+		e.asked = &messages.AskHook{Goal: m.Goal, Drv: m.Drv, Program: m.Elsewhere.Hook, Settings: m.Settings}
+	}
 	s.meet(m.Elsewhere.Machines)
 	s.become(e, queued)
 }
@@ -224,7 +234,7 @@ func (s *Slots) entry(goal messages.Address) *entry {
 	e := s.goals[goal]
 	if e == nil {
 		s.turn++
-		e = &entry{goal: goal, turn: s.turn}
+		e = &entry{goal: goal, turn: s.turn, elsewhere: nowhere, asked: nothing}
 		s.goals[goal] = e
 		s.join(e, "")
 	}

@@ -24,7 +24,10 @@ type entry struct {
 	weight    time.Duration
 	epoch     uint64 // the newest request when it was made
 	rank      messages.RankGoal
-	failed    bool // it panicked, and is being cleaned up
+	level     int    // see level.go
+	mark      uint64 // the newest look that came by it
+	above     int    // how many wait for it that a look has still to come to
+	failed    bool   // it panicked, and is being cleaned up
 }
 
 // CleanUps begin the addresses of what cleans up after goals that panicked; the goal's
@@ -43,12 +46,12 @@ const (
 
 // want is one edge of the graph: somebody waits for a goal.
 type want struct {
-	target  messages.Target
-	goal    *entry   // a goal wants it …
-	request *request // … or a request does, as its index-th target
-	index   int
-	of      *entry // the goal that serves it
-	over    bool   // answered or withdrawn
+	target  *messages.Target // in the message that asked for it
+	goal    *entry           // a goal wants it …
+	request *request         // … or a request does, as its index-th target
+	of      *entry           // the goal that serves it
+	index   int32
+	over    bool // answered or withdrawn
 }
 
 // from is the goal that waits, also where it is its builder that does; nil
@@ -120,12 +123,14 @@ func (w *Worker) serve(x *want) {
 		return
 	}
 	w.widen(e, x)
-	if w.raise(e, x) {
-		w.attend(e, x.audience())
-	} else {
+	if !w.order(x) {
 		w.withdraw(x)
 		w.deliver(x, messages.Result{Status: messages.DependencyFailed, Error: w.cycle(x.from().target)})
+		return
 	}
+	w.hurry(e, x.rank())
+	w.lengthen(x)
+	w.attend(e, x.audience())
 }
 
 func (w *Worker) cycle(t messages.Target) string {
@@ -136,7 +141,7 @@ func (w *Worker) cycle(t messages.Target) string {
 }
 
 func (w *Worker) spawn(x *want) *entry {
-	e := &entry{key: x.target.Key(), target: x.target, keepGoing: x.keepGoing(), terms: x.terms(), weight: weigh(0)}
+	e := &entry{key: x.target.Key(), target: *x.target, keepGoing: x.keepGoing(), terms: x.terms(), weight: weigh(0)}
 	w.goals[e.key] = e
 	w.start(e, x.rank())
 	return e

@@ -1,54 +1,131 @@
 package worker
 
 import (
-	"container/heap"
 	"time"
 
 	"troupe/messages"
 )
 
-// raise lets the goal of a new edge, and all below it, inherit a rank. It
-// reports false if that leads back to the goal that waits, and then nothing has
-// changed. Whoever waits has always less of a path before it than what it waits
-// for, so that a cycle cannot be closed without being found here.
-//
-// For the same reason goals are raised in the order of the paths before them: whoever
-// waits comes before what it waits for, and each is raised once, however many ways
-// lead to it. Without an order a ladder of n diamonds would be 2^n ways.
-//
-// Goals that are leaving are passed over: nothing below them is wanted for them
-// any more, and those who wait for their next incarnation are looked at then.
-func (w *Worker) raise(e *entry, edge *want) bool {
-	var raised []offer // with the ranks of before
-	todo := offers{to: map[*entry]*offer{}}
-	for todo.add(e, edge.rank()); len(todo.list) > 0; {
-		at := todo.next()
-		if at.e == edge.from() {
-			for i := len(raised) - 1; i >= 0; i-- {
-				raised[i].e.rank = raised[i].rank
-			}
-			return false
-		}
-		before := at.e.rank
-		if at.e.state == leaving || !inherit(&at.e.rank, at.rank) {
-			continue
-		}
-		raised = append(raised, offer{e: at.e, rank: before})
-		for x := range at.e.needs {
-			todo.add(x.of, x.rank())
-		}
+// hurry lets a goal, and all below it, inherit how urgent it is. That is told at
+// once, and rises at most once for each urgency and each wish that a client has.
+func (w *Worker) hurry(e *entry, r messages.RankGoal) {
+	if e.state == leaving || !inherit(&e.rank, r) {
+		return
 	}
-	for _, r := range raised {
-		if !r.e.untold {
-			r.e.untold = true
-			w.untold = append(w.untold, r.e)
-		}
+	w.rises(e)
+	for x := range e.needs {
+		w.hurry(x.of, x.rank())
 	}
-	return true
 }
 
-// tellRanks tells the slots of the ranks that rose in this step, each once: a goal
-// that begins to wait for many raises what is below several of them several times.
+// inherit takes what is more urgent in r; it reports whether anything was.
+func inherit(have *messages.RankGoal, r messages.RankGoal) bool {
+	rose := false
+	if r.Urgency > have.Urgency {
+		have.Urgency, have.Client, rose = r.Urgency, r.Client, true
+	}
+	if r.Jobs > have.Jobs {
+		have.Jobs, rose = r.Jobs, true
+	}
+	return rose
+}
+
+// The path before a goal is another matter. Derivations are read breadth first, so
+// that ever longer paths to what many need are found: to raise all below at each edge
+// would cost more a goal, the more goals there are. So edges that make a path longer
+// are gathered for a moment, and then all paths are found in one pass. The moment
+// grows with the graph, so that the passes over a graph which is being read are few
+// and cost together what two or three of the whole do.
+const (
+	rankTimer   = "ranks"
+	rankAfter   = 5 * time.Millisecond
+	rankPerGoal = 100 * time.Microsecond
+)
+
+// lengthen notes an edge that makes the path before its goal longer.
+func (w *Worker) lengthen(edge *want) {
+	if edge.of.state == leaving || edge.rank().Remaining <= edge.of.rank.Remaining {
+		return
+	}
+	if len(w.longer) == 0 {
+		w.send(messages.Clock, &messages.StartTimer{Owner: messages.Worker, Name: rankTimer,
+			After: max(rankAfter, time.Duration(len(w.goals))*rankPerGoal)})
+	}
+	w.longer = append(w.longer, edge)
+}
+
+// measure finds the paths before the goals of the edges that were noted, and before all
+// below these: each goal comes after all who wait for it, so that it is looked at once.
+func (w *Worker) measure() {
+	var below []*entry
+	w.look++
+	find := func(e *entry) {
+		if e.mark != w.look {
+			e.mark, e.above = w.look, 0
+			below = append(below, e)
+		}
+	}
+	for _, x := range w.longer {
+		if !x.over && x.of.state == running {
+			find(x.of)
+			w.prolong(x)
+		}
+	}
+	w.longer = nil
+	for i := 0; i < len(below); i++ {
+		for x := range below[i].runningNeeds {
+			find(x.of)
+			x.of.above++
+		}
+	}
+	w.prolongAll(below)
+}
+
+// prolongAll prolongs the paths below goals, of each of which is known how many of them
+// wait for it.
+func (w *Worker) prolongAll(below []*entry) {
+	ready := make([]*entry, 0, len(below))
+	for _, e := range below {
+		if e.above == 0 {
+			ready = append(ready, e)
+		}
+	}
+	for i := 0; i < len(ready); i++ {
+		for x := range ready[i].runningNeeds {
+			w.prolong(x)
+			if x.of.above--; x.of.above == 0 {
+				ready = append(ready, x.of)
+			}
+		}
+	}
+}
+
+// runningNeeds are those that are not leaving.
+func (e *entry) runningNeeds(yield func(*want) bool) {
+	for x := range e.needs {
+		if x.of.state == running && !yield(x) {
+			return
+		}
+	}
+}
+
+// prolong lets the path before a goal be as long as an edge makes it.
+func (w *Worker) prolong(x *want) {
+	if long := x.rank().Remaining; long > x.of.rank.Remaining {
+		x.of.rank.Remaining = long
+		w.rises(x.of)
+	}
+}
+
+// rises notes that a goal's rank has risen in this step.
+func (w *Worker) rises(e *entry) {
+	if !e.untold {
+		e.untold = true
+		w.untold = append(w.untold, e)
+	}
+}
+
+// tellRanks tells the slots of the ranks that rose in this step, each once.
 func (w *Worker) tellRanks() {
 	for _, e := range w.untold {
 		e.untold = false
@@ -58,68 +135,4 @@ func (w *Worker) tellRanks() {
 		}
 	}
 	w.untold = nil
-}
-
-// inherit takes what is higher in r; it reports whether anything was.
-func inherit(have *messages.RankGoal, r messages.RankGoal) bool {
-	rose := false
-	if r.Urgency > have.Urgency {
-		have.Urgency, have.Client, rose = r.Urgency, r.Client, true
-	}
-	if r.Jobs > have.Jobs {
-		have.Jobs, rose = r.Jobs, true
-	}
-	if r.Remaining > have.Remaining {
-		have.Remaining, rose = r.Remaining, true
-	}
-	return rose
-}
-
-// offer is the rank that a goal may inherit.
-type offer struct {
-	e      *entry
-	rank   messages.RankGoal
-	before time.Duration // the path before the goal when it was offered
-	turn   int           // the first of those with the same goes first
-}
-
-// offers is a heap, with one for each goal.
-type offers struct {
-	list  []*offer
-	to    map[*entry]*offer
-	turns int
-}
-
-// add offers a rank, or as much of it as is higher than what is offered already.
-func (o *offers) add(e *entry, r messages.RankGoal) {
-	if at := o.to[e]; at != nil {
-		inherit(&at.rank, r)
-		return
-	}
-	o.turns++
-	at := &offer{e: e, rank: r, before: e.rank.Remaining, turn: o.turns}
-	o.to[e] = at
-	heap.Push(o, at)
-}
-
-func (o *offers) next() *offer {
-	at := heap.Pop(o).(*offer)
-	delete(o.to, at.e)
-	return at
-}
-
-func (o *offers) Len() int      { return len(o.list) }
-func (o *offers) Swap(i, j int) { o.list[i], o.list[j] = o.list[j], o.list[i] }
-func (o *offers) Push(x any)    { o.list = append(o.list, x.(*offer)) }
-
-func (o *offers) Less(i, j int) bool {
-	a, b := o.list[i], o.list[j]
-	return a.before < b.before || a.before == b.before && a.turn < b.turn
-}
-
-func (o *offers) Pop() any {
-	last := len(o.list) - 1
-	at := o.list[last]
-	o.list = o.list[:last]
-	return at
 }

@@ -40,8 +40,8 @@ func (w *Worker) onRealise(m *messages.RealiseTargets) {
 		results: make([]messages.Result, len(m.Targets)), targets: m.Targets}
 	w.requests[r.id] = r
 	w.alive[r.arrival]++
-	for i, t := range m.Targets {
-		r.wants = append(r.wants, &want{target: t, request: r, index: i})
+	for i := range m.Targets {
+		r.wants = append(r.wants, &want{target: &m.Targets[i], request: r, index: int32(i)})
 	}
 	r.open = len(r.wants)
 	if m.Within != "" && !w.nest(r, m.Within) {
@@ -172,7 +172,7 @@ func (w *Worker) retire(e *entry) {
 func (w *Worker) deliver(x *want, res messages.Result) {
 	x.over = true
 	if x.goal != nil {
-		w.send(x.goal.actor, &messages.WaiteeDone{Waitee: x.target, Result: res})
+		w.send(x.goal.actor, &messages.WaiteeDone{Waitee: *x.target, Result: res})
 		return
 	}
 	r := x.request

@@ -25,6 +25,8 @@ leaving   GoalFinished     unknown   the same; who came meanwhile is served by t
 running   ActorFailed      leaving   Spawn of a clean-up, CleanUpGoal
 leaving   ActorFailed      leaving   the same
 unknown   ActorFailed      unknown   (it had finished)
+busy      TimerFired       busy      slots: RankGoal for each goal before which the path has become longer
+rest      TimerFired       rest      (the goals are gone)
 rest      AwaitRest        rest      AtRest
 busy      AwaitRest        busy      (AtRest, when the last goal is gone and the last request answered)
 `

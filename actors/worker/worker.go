@@ -3,6 +3,7 @@ package worker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,8 @@ type Worker struct {
 	gone     map[messages.Address]bool // clients that were forgotten; what they sent before may come after
 	out      []host.Effect             // of the step under way
 	untold   []*entry                  // whose ranks rose in it
+	longer   []*want                   // edges that make a path longer, noted until the timer fires
+	look     uint64                    // the newest at some of the graph; see [entry]
 }
 
 // New makes the worker of a process.
@@ -86,6 +89,8 @@ func (w *Worker) Step(m messages.Message) []host.Effect {
 		w.onActorFailed(m)
 	case *messages.AwaitRest:
 		w.resting = append(w.resting, m.From)
+	case *messages.TimerFired:
+		w.measure()
 	case *messages.PathsDurable:
 		w.answer(w.requests[m.Ticket], "")
 	case *messages.PathsNotDurable:
@@ -133,8 +138,11 @@ func (w *Worker) onAwait(m *messages.AwaitGoals) {
 		return // it was cancelled meanwhile
 	}
 	e.weight = weigh(m.Expected)
-	for _, t := range m.Waitees {
-		x := &want{target: t, goal: e}
+	wants := make([]want, len(m.Waitees)) // at once: these are the most of what a graph takes
+	e.waitees = slices.Grow(e.waitees, len(wants))
+	for i := range wants {
+		x := &wants[i]
+		x.target, x.goal = &m.Waitees[i], e
 		e.waitees = append(e.waitees, x)
 		w.serve(x)
 	}

@@ -71,6 +71,10 @@ func CheckName(name string) error {
 	return nil
 }
 
+// Clone is the same path with a text of its own: one that was read is a part of
+// what was read with it, and keeps all of that.
+func (p Path) Clone() Path { return Path{strings.Clone(p.base)} }
+
 func (p Path) Base() string                 { return p.base }
 func (p Path) String() string               { return p.base }
 func (p Path) IsZero() bool                 { return p.base == "" }

@@ -35,9 +35,9 @@ type goal struct {
 	state    string
 	machine  string // where it is built, if not here
 	requests []uint64
-	lost     chan struct{} // closed when that machine is lost, and made anew
-	ended    chan struct{} // closed at its end
-	result   messages.Result
+	lost     chan struct{}         // closed when that machine is lost, and made anew; nil before it is built
+	ended    chan struct{}         // closed at its end; nil before it is built
+	result   *messages.Result      // nil before its end
 	offer    *messages.GoalFetches // what it fetches, or is about to; nil before
 }
 
@@ -79,7 +79,7 @@ func (p *Progress) Hear(m messages.Message) {
 func (p *Progress) goal(at messages.Address) *goal {
 	g := p.goals[at]
 	if g == nil {
-		g = &goal{at: at, lost: make(chan struct{}), ended: make(chan struct{})}
+		g = &goal{at: at}
 		p.goals[at] = g
 	}
 	return g
@@ -100,7 +100,10 @@ func (p *Progress) wanted(g *goal, requests []uint64) {
 
 func (p *Progress) changed(g *goal, m *messages.GoalChanged) {
 	g.drv, g.state, g.machine = m.Drv, m.State, m.Machine
-	if m.State == retrying {
+	switch {
+	case g.state == building && g.ended == nil:
+		g.ended, g.lost = make(chan struct{}), make(chan struct{})
+	case g.state == retrying && g.lost != nil:
 		close(g.lost)
 		g.lost = make(chan struct{})
 	}
@@ -108,11 +111,13 @@ func (p *Progress) changed(g *goal, m *messages.GoalChanged) {
 }
 
 func (p *Progress) ended(g *goal, m *messages.GoalEnded) {
-	g.result = m.Result
+	g.result = &m.Result
 	if g.drv.IsZero() {
 		g.drv = m.Drv
 	}
-	close(g.ended)
+	if g.ended != nil {
+		close(g.ended)
+	}
 	delete(p.goals, g.at)
 	p.each(g, func(w *watcher) { w.seeEnd(g) })
 }

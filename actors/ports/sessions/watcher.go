@@ -156,7 +156,7 @@ func (w *watcher) seeEnd(g *goal) {
 	if !g.at.IsFetch() {
 		w.report()
 	}
-	if messages.Shown(g.at, g.result) && !w.tops[keyOf(g.at)] {
+	if messages.Shown(g.at, *g.result) && !w.tops[keyOf(g.at)] {
 		text := g.result.Error
 		w.post(func() { w.out.fail(text) })
 	}

@@ -127,7 +127,7 @@ func enter(root, work string) error {
 		}
 	}
 	above := filepath.Join(root, filepath.Dir(work))
-	if err := unix.Mount("tmpfs", above, "tmpfs", 0, "mode=1777"); err != nil {
+	if err := unix.Mount("tmpfs", above, "tmpfs", 0, "mode=755"); err != nil {
 		return fmt.Errorf("mount a file system at '%s': %w", above, err)
 	}
 	if err := os.Mkdir(root+work, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {

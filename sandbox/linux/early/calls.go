@@ -33,6 +33,14 @@ const (
 	capabilities = 0x20080522 // the newest version: two words a set
 )
 
+// sysSetns is the number of setns.
+func sysSetns() uintptr {
+	if runtime.GOARCH == "arm64" {
+		return 268
+	}
+	return 308 // x86-64
+}
+
 // sysExecveat is the number of execveat.
 func sysExecveat() uintptr {
 	if runtime.GOARCH == "arm64" {

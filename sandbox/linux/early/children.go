@@ -12,7 +12,9 @@ type children struct {
 	files   *syscall.Rlimit // on open files, for builders; nil is what this process has
 	cgroups cgroups         // of the launcher's own thread
 	born    chan struct{}   // has an element when there may be a child
-	stage   stage           // of the launcher's own thread
+	stages  stages          // of the launcher's own thread
+	filter  filter          // that programs install
+	network network         // of the launcher's own thread
 	plain   chan func()     // what the thread without a filter is to do; nil while no other has one
 
 	mu  sync.Mutex     // guards what follows
@@ -20,7 +22,7 @@ type children struct {
 }
 
 func newChildren() (*children, error) {
-	c := &children{born: make(chan struct{}, 1), ids: map[int]string{}}
+	c := &children{born: make(chan struct{}, 1), ids: map[int]string{}, stages: stages{shares: mayShare()}}
 	var err error
 	if c.null, err = syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0); err != nil {
 		return nil, err
@@ -31,6 +33,9 @@ func newChildren() (*children, error) {
 	c.files, ignored = originalFiles(), ignoredSignals()
 	quietChildren()
 	go c.reap()
+	if c.stages.shares {
+		dropProgram()
+	}
 	return c, nil
 }
 

@@ -13,8 +13,8 @@
 // What it forks is a stage: it performs a program, a list of steps, inside its
 // new namespaces; the last step executes the builder. It decides nothing. The
 // program is made into a list of system calls before the fork, and all that the
-// stage does is to make one after the other: it is a copy of one thread of a
-// process of Go, in which nothing of Go may be used.
+// stage does is to make one after the other: it runs in the memory of a process of
+// Go, or in a copy of it, and nothing of Go may be used there.
 package early
 
 import "syscall"

@@ -25,7 +25,7 @@ type filterProgram struct {
 // for all, so there each stage installs it by itself.
 func (c *children) useFilter(instructions string) {
 	f := []byte(instructions) // aligned
-	c.stage.filter.program = &filterProgram{length: uint16(len(f) / 8), first: unsafe.Pointer(unsafe.SliceData(f))}
+	c.filter.program = &filterProgram{length: uint16(len(f) / 8), first: unsafe.Pointer(unsafe.SliceData(f))}
 	if syscall.Geteuid() != 0 {
 		return
 	}
@@ -39,14 +39,14 @@ func (c *children) useFilter(instructions string) {
 		}
 	}()
 	<-ready
-	_, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetSeccomp, seccompFilter, uintptr(unsafe.Pointer(c.stage.filter.program)), 0, 0, 0)
-	c.stage.filter.inherited = e == 0
+	_, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetSeccomp, seccompFilter, uintptr(unsafe.Pointer(c.filter.program)), 0, 0, 0)
+	c.filter.inherited = e == 0
 }
 
 // fork is [stage.spawn] by the thread that is right for the stage.
 func (c *children) fork(s *stage, flags uintptr, cgroup, status int) (pid int, err error) {
 	if s.filtered || !s.filter.inherited {
-		return s.spawn(flags, cgroup, status)
+		return c.network.spawn(s, flags, cgroup, status)
 	}
 	done := make(chan struct{})
 	c.plain <- func() {

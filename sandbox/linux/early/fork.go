@@ -11,19 +11,25 @@ type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
-// spawn forks the stage, which then makes its calls; what fails of them it says
-// on the descriptor status, as [Failure]. In a cgroup, if that is not negative.
-// It is called by a thread that lives as long as the process.
+// spawn begins the stage, which makes its calls; what fails of them it says on
+// the descriptor status, as [Failure]. In a cgroup, if that is not negative. It is
+// called by a thread that lives as long as the process.
 func (s *stage) spawn(flags uintptr, cgroup, status int) (pid int, err error) {
-	args := &cloneArgs{flags: uint64(flags), exitSignal: uint64(syscall.SIGCHLD)}
-	number, first, second := uintptr(syscall.SYS_CLONE), flags|uintptr(syscall.SIGCHLD), uintptr(0)
-	if cgroup >= 0 {
-		args.flags, args.cgroup = uint64(flags)|cloneIntoCgroup, uint64(cgroup)
-		number, first, second = sysClone3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args)
+	args := &s.args
+	*args = cloneArgs{flags: uint64(flags), exitSignal: uint64(syscall.SIGCHLD)}
+	if s.shares {
+		s.share(status)
 	}
-	p, e := fork(number, first, second, s.calls, uintptr(status))
-	runtime.KeepAlive(args)
-	runtime.KeepAlive(s.held)
+	c := clone{syscall.SYS_CLONE, uintptr(args.flags | args.exitSignal), uintptr(args.stack + args.stackSize), 0, uintptr(args.childTID)}
+	if cgroup >= 0 {
+		args.flags, args.cgroup = args.flags|cloneIntoCgroup, uint64(cgroup)
+		c = clone{sysClone3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0}
+	}
+	p, e := s.fork(c, uintptr(status))
+	if e != 0 {
+		s.running.Store(0)
+	}
+	runtime.KeepAlive(s)
 	return int(p), failure(e)
 }
 
@@ -34,20 +40,29 @@ func failure(e syscall.Errno) error {
 	return nil
 }
 
-// fork makes a copy of this thread, in a copy of this process's memory, which
-// makes the calls and never returns. No signal reaches it meanwhile, so that no
-// handler of Go's is called there; from here on neither the copy nor this thread
-// may grow its stack, allocate, or be stopped by the collector.
+// clone is one of the two calls that begin a process: its number and arguments. By
+// clone these are flags, stack, the parent's and the child's word of its id.
+type clone struct{ number, first, second, third, fourth uintptr }
+
+// fork makes a process that makes the stage's calls and never returns: in this
+// process's memory, on a stack of its own, or with a copy of both. No signal reaches
+// it meanwhile, so that no handler of Go's is called there; from here on neither it
+// nor, where it is a copy, this thread may grow its stack, allocate, or be stopped
+// by the collector.
 //
 //go:nosplit
 //go:norace
 //go:noinline
-func fork(number, first, second uintptr, calls []call, status uintptr) (uintptr, syscall.Errno) {
+func (s *stage) fork(c clone, status uintptr) (pid uintptr, e syscall.Errno) {
 	all, before := ^uint64(0), uint64(0)
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetmask, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&before)), sigsetBytes, 0, 0)
-	pid, _, e := syscall.RawSyscall6(number, first, second, 0, 0, 0, 0)
-	if e == 0 && pid == 0 {
-		play(calls, status)
+	if s.shares {
+		pid, e = cloneOnto(c.number, c.first, c.second, c.third, c.fourth)
+	} else {
+		pid, _, e = syscall.RawSyscall6(c.number, c.first, c.second, c.third, c.fourth, 0, 0)
+		if e == 0 && pid == 0 {
+			play(s.calls, status)
+		}
 	}
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetmask, uintptr(unsafe.Pointer(&before)), 0, sigsetBytes, 0, 0)
 	return pid, e

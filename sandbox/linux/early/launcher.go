@@ -113,8 +113,8 @@ const ForkInCgroup = "fork in a cgroup"
 // start makes one stage. Its set-up is the stage's business; what fails here is,
 // more than all else, that the kernel gives no process or no namespace.
 func (c *children) start(l launch) {
-	s := &c.stage
-	s.reset()
+	s := c.stages.next()
+	s.filter = c.filter
 	if err := s.read(l.program); err != nil {
 		failed(l, "read program", err)
 		return
@@ -133,6 +133,7 @@ func (c *children) start(l launch) {
 		return
 	}
 	c.forkStage(l, s)
+	c.network.prepare(l.cloneFlags)
 }
 
 func (c *children) forkStage(l launch, s *stage) {

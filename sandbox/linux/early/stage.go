@@ -25,9 +25,10 @@ const (
 	whoeverIs             // it may find nobody that it may kill
 )
 
-// stage is a program as system calls. It is used again, as is all memory that it
-// has: what the launcher writes to after a fork is copied page by page.
+// stage is a program as system calls.
 type stage struct {
+	shared
+	args    cloneArgs // by which it begins
 	calls   []call
 	program []byte
 	current Step
@@ -37,13 +38,15 @@ type stage struct {
 	held     []unsafe.Pointer
 	err      error  // of the step
 	filter   filter // that "seccomp" installs
+	loopback int    // where its calls are; 0 is that there are none
 	filtered bool   // it is to be forked by a thread that has the filter
 }
 
 // reset forgets all but the memory.
 func (s *stage) reset() {
 	clear(s.held)
-	*s = stage{calls: s.calls[:0], held: s.held[:0], program: s.program[:0], current: s.current, filter: s.filter}
+	s.calls, s.held, s.program, s.err, s.filtered = s.calls[:0], s.held[:0], s.program[:0], nil, false
+	s.loopback = 0
 }
 
 // compile adds the calls of the program. The error is of the current step.

@@ -1,6 +1,7 @@
 package early
 
 import (
+	"errors"
 	"syscall"
 	"testing"
 )
@@ -42,35 +43,80 @@ func TestCompileNothingWrong(t *testing.T) {
 	}
 }
 
-// The stage and the service read and write the same words.
+// The stage and the service read and write the same words, wherever the stage is.
 func TestFailure(t *testing.T) {
+	for _, shares := range []bool{false, mayShare()} {
+		s := &stage{shared: shared{shares: shares}, program: Encode([]Step{{"umask", []string{"18"}}, {"chdir", []string{"/nonexistent"}}, {"end", nil}})}
+		status, said := run(t, s)
+		if errno, step, ok := Failure(said); errno != syscall.ENOENT || step != 1 || !ok {
+			t.Errorf("%v of step %d, %v", errno, step, ok)
+		}
+		if status.ExitStatus() != 1 || s.running.Load() != 0 {
+			t.Errorf("%v; running %d", status, s.running.Load())
+		}
+	}
+	if _, _, ok := Failure(nil); ok {
+		t.Error("a builder that was executed is taken for a failure")
+	}
+}
+
+// run lets a stage run to its end.
+func run(t *testing.T, s *stage) (status syscall.WaitStatus, said []byte) {
 	var pipe [2]int
-	if err := syscall.Pipe(pipe[:]); err != nil {
+	if err := errors.Join(s.compile(), syscall.Pipe2(pipe[:], syscall.O_CLOEXEC)); err != nil {
 		t.Fatal(err)
 	}
 	defer syscall.Close(pipe[0])
-	s := &stage{program: Encode([]Step{{"umask", []string{"18"}}, {"chdir", []string{"/nonexistent"}}, {"end", nil}})}
-	if err := s.compile(); err != nil {
-		t.Fatal(err)
-	}
 	pid, err := s.spawn(0, -1, pipe[1])
 	syscall.Close(pipe[1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	var said [100]byte
-	n, err := syscall.Read(pipe[0], said[:])
+	said = make([]byte, 100)
+	n, err := syscall.Read(pipe[0], said)
+	if _, waited := syscall.Wait4(pid, &status, 0, nil); err != nil || waited != nil {
+		t.Fatal(err, waited)
+	}
+	return status, said[:n]
+}
+
+// What a stage uses is not another's before the stage has ended, or executes its
+// builder.
+func TestStages(t *testing.T) {
+	if !mayShare() {
+		t.Skip("stages are copies here")
+	}
+	all := &stages{shares: true}
+	waiting := all.next()
+	var pipe [2]int
+	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	waiting.awaitMapping(pipe)
+	waiting.program = Encode([]Step{{"exec", []string{"/bin/sh", "3", "sh", "-c", "exit 7"}}})
+	if err := waiting.compile(); err != nil {
+		t.Fatal(err)
+	}
+	pid, err := waiting.spawn(0, -1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if errno, step, ok := Failure(said[:n]); errno != syscall.ENOENT || step != 1 || !ok {
-		t.Errorf("%v of step %d, %v", errno, step, ok)
+	other := all.next()
+	if other == waiting {
+		t.Error("a stage that runs is used again")
 	}
+	other.program = Encode([]Step{{"umask", []string{"18"}}, {"end", nil}})
+	if status, said := run(t, other); status.ExitStatus() != 0 || len(said) != 0 {
+		t.Errorf("%v, %q", status, said)
+	}
+	syscall.Write(pipe[1], []byte{0})
+	syscall.Close(pipe[0])
+	syscall.Close(pipe[1])
 	var status syscall.WaitStatus
-	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil || status.ExitStatus() != 1 {
+	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil || status.ExitStatus() != 7 {
 		t.Errorf("%v, %v", status, err)
 	}
-	if _, _, ok := Failure(nil); ok {
-		t.Error("a builder that was executed is taken for a failure")
+	if next := all.next(); next != waiting || len(all.all) != 2 {
+		t.Error("a stage that has ended is not used again")
 	}
 }

@@ -55,18 +55,6 @@ func hideCgroup(s *stage, _ []string) {
 	s.addAs(tried, syscall.SYS_UNSHARE, syscall.CLONE_NEWCGROUP)
 }
 
-func loopback(s *stage, _ []string) {
-	request := &struct { // struct ifreq
-		name  [syscall.IFNAMSIZ]byte
-		flags uint16
-		_     [22]byte
-	}{flags: syscall.IFF_UP | syscall.IFF_LOOPBACK | syscall.IFF_RUNNING}
-	copy(request.name[:], "lo")
-	s.addAs(keeps, syscall.SYS_SOCKET, syscall.AF_INET, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
-	s.addAs(onKept, syscall.SYS_IOCTL, 0, syscall.SIOCSIFFLAGS, s.hold(unsafe.Pointer(request)))
-	s.addAs(onKept, syscall.SYS_CLOSE)
-}
-
 // closeFrom closes every descriptor from this one on, when the builder is
 // executed.
 func closeFrom(s *stage, a []string) {
