@@ -47,7 +47,7 @@ func (p *Builds) nameOne(b *build, o *made, paths map[storepath.Path]storepath.P
 	if err := localstore.Rewrite(o.real, map[string]string{place.HashPart(): o.Path.HashPart()}); err != nil {
 		return err
 	}
-	if o.Scanned, err = localstore.Take(o.real, localstore.Options{BuilderUID: -1, Seen: seen}, nil, nil); err != nil {
+	if o.Scanned, err = localstore.Take(o.real, localstore.Options{BuilderUID: -1, Seen: seen, Kept: b.keeps()}, nil, nil); err != nil {
 		return err
 	}
 	o.References = others

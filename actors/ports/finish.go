@@ -154,7 +154,7 @@ func (p *Builds) examine(b *build, out *made, likely []storepath.Path, seen map[
 		likely, others = nil, nil
 	}
 	var err error
-	out.Scanned, err = localstore.Take(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen}, likely, others)
+	out.Scanned, err = localstore.Take(out.real, localstore.Options{BuilderUID: b.user.UID, Seen: seen, Kept: b.keeps() && b.drv.KnowsOutputs()}, likely, others)
 	if unfit := (*localstore.UnfitError)(nil); errors.As(err, &unfit) {
 		return &rejection{messages.OutputRejected, 0, err}
 	}
@@ -166,6 +166,9 @@ func (p *Builds) examine(b *build, out *made, likely []storepath.Path, seen map[
 	}
 	return p.checkFixed(b, out)
 }
+
+// keeps says that the outputs will be in the store, if there is nothing wrong with them.
+func (b *build) keeps() bool { return b.mode != messages.Check }
 
 // checkFixedReferences refuses references where a path by its contents can have
 // none, whatever its hash is. The words are Nix's.

@@ -110,14 +110,14 @@ func (a *Adder) copyTree(ctx context.Context, p storepath.Path, host string, h n
 func copyByArchive(ctx context.Context, from, to string) error {
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(nar.Dump(nar.Within(ctx, w), from)) }()
-	err := nar.Restore(r, to)
+	_, err := nar.RestoreStored(r, to)
 	r.CloseWithError(err)
 	return err
 }
 
 func hashTree(ctx context.Context, host string) (nixhash.Hash, error) {
 	w := nixhash.SHA256.New()
-	if err := nar.Dump(nar.Within(ctx, w), host); err != nil {
+	if err := nar.Hash(ctx, w, host); err != nil {
 		return nixhash.Hash{}, err
 	}
 	return nixhash.Finish(nixhash.SHA256, w), nil

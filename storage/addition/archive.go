@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"troupe/storage/beside"
 	"troupe/storage/localstore"
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
@@ -69,7 +70,7 @@ func (a *Adder) addNar(ctx context.Context, info validity.Info, ca storepath.Con
 		if err != nil {
 			return err
 		}
-		if err := a.compare(place, info, ca, nixhash.Finish(nixhash.SHA256, h.sha256), h.size); err != nil {
+		if err := a.compare(ctx, place, info, ca, nixhash.Finish(nixhash.SHA256, h.sha256), h.Size()); err != nil {
 			return err
 		}
 		if err := a.settle(ctx, place, info, t.Repair); err != nil || !t.Prove {
@@ -132,7 +133,7 @@ func (a *Adder) address(info validity.Info) (storepath.ContentAddress, error) {
 }
 
 // compare holds what came against what was announced. The words are Nix's.
-func (a *Adder) compare(place string, info validity.Info, ca storepath.ContentAddress, got nixhash.Hash, size uint64) error {
+func (a *Adder) compare(ctx context.Context, place string, info validity.Info, ca storepath.ContentAddress, got nixhash.Hash, size uint64) error {
 	path := a.Layout.Dir.Join(info.Path)
 	if got != info.NarHash {
 		return mismatch("hash", path, info.NarHash, got)
@@ -146,7 +147,7 @@ func (a *Adder) compare(place string, info validity.Info, ca storepath.ContentAd
 	if ca.Method == storepath.NAR && ca.Hash == got {
 		return nil
 	}
-	own, err := addressesOf(place, info, ca)
+	own, err := addressesOf(ctx, place, info, ca)
 	if err == nil && !slices.Contains(own, ca.Hash) {
 		err = mismatch("ca hash", path, ca.Hash, own[0])
 	}
@@ -156,7 +157,7 @@ func (a *Adder) compare(place string, info validity.Info, ca storepath.ContentAd
 // addressesOf are the hashes of what is at a place by the method of ca, of which any
 // will do. In what refers to itself the own name counts for nothing, be it an archive
 // or, as Nix has it, a file; which may be executable.
-func addressesOf(place string, info validity.Info, ca storepath.ContentAddress) ([]nixhash.Hash, error) {
+func addressesOf(ctx context.Context, place string, info validity.Info, ca storepath.ContentAddress) ([]nixhash.Hash, error) {
 	if ca.Method == storepath.Git {
 		h, err := localstore.HashTree(place, ca.Method, ca.Hash.Algorithm())
 		return []nixhash.Hash{h}, err
@@ -164,17 +165,17 @@ func addressesOf(place string, info validity.Info, ca storepath.ContentAddress) 
 	h := references.NewModulo(ca.Hash.Algorithm(), info.Path.HashPart())
 	var err error
 	if ca.Method == storepath.NAR {
-		err = nar.Dump(h, place)
+		err = nar.Hash(ctx, h, place)
 	} else {
-		err = copyFile(h, place)
+		err = hashFile(h, place)
 	}
 	plain, offsets := h.Sums()
 	return []nixhash.Hash{plain, offsets}, err
 }
 
-// copyFile writes the contents of what is a file at a place that nobody else can
+// hashFile gives a hash the contents of what is a file at a place that nobody else can
 // reach.
-func copyFile(w io.Writer, place string) error {
+func hashFile(h io.Writer, place string) error {
 	st, err := os.Lstat(place)
 	if err != nil {
 		return err
@@ -187,8 +188,7 @@ func copyFile(w io.Writer, place string) error {
 		return err
 	}
 	defer f.Close() // it is only read
-	_, err = io.Copy(w, f)
-	return err
+	return beside.Copy(h, f)
 }
 
 func mismatch(what, path string, specified, got any) error {

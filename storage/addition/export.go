@@ -49,7 +49,7 @@ func (a *Adder) importPath(ctx context.Context, r io.Reader, t Terms) (p storepa
 		}
 		p = rec.Path
 		info, _, err := a.admit(validity.Info{Path: p, References: rec.References, Deriver: rec.Deriver,
-			NarHash: nixhash.Finish(nixhash.SHA256, h.sha256), NarSize: h.size}, t)
+			NarHash: nixhash.Finish(nixhash.SHA256, h.sha256), NarSize: h.Size()}, t)
 		if err != nil {
 			return err
 		}

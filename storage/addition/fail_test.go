@@ -179,9 +179,9 @@ func TestAddToFullDisk(t *testing.T) {
 	}
 	ctx := context.Background()
 	tree := sampleTree(t)
-	must(t, os.WriteFile(tree+"/large", make([]byte, 1<<20), 0o644))
+	must(t, os.WriteFile(tree+"/large", make([]byte, 4<<20), 0o644))
 	sent := archiveOf(t, tree)
-	for _, small := range []string{"size=256k", "size=900k", "size=8m,nr_inodes=19", "size=8m,nr_inodes=21", "size=8m,nr_inodes=23"} {
+	for _, small := range []string{"size=256k", "size=900k", "size=3m", "size=16m,nr_inodes=19", "size=16m,nr_inodes=21", "size=16m,nr_inodes=23"} {
 		disk := tempDir(t)
 		must(t, unix.Mount("none", disk, "tmpfs", 0, small))
 		t.Cleanup(func() { must(t, unix.Unmount(disk, unix.MNT_DETACH)) })
@@ -194,7 +194,7 @@ func TestAddToFullDisk(t *testing.T) {
 			t.Errorf("%s, received: %v", small, err)
 		}
 		s.want(t)
-		must(t, unix.Mount("none", disk, "tmpfs", unix.MS_REMOUNT, "size=8m,nr_inodes=100"))
+		must(t, unix.Mount("none", disk, "tmpfs", unix.MS_REMOUNT, "size=16m,nr_inodes=100"))
 		p, err := s.adder().Tree(ctx, tree, "tree")
 		must(t, err)
 		s.want(t, p)

@@ -1,15 +1,15 @@
 package addition
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"os"
-	"sync"
 
+	"troupe/storage/beside"
+	"troupe/storage/descriptor"
 	"troupe/storage/localstore"
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
@@ -75,7 +75,7 @@ func receive(ctx context.Context, place string, m storepath.Method, algorithm ni
 	if err != nil {
 		return got, err
 	}
-	got.narHash, got.narSize = nixhash.Finish(nixhash.SHA256, h.sha256), h.size
+	got.narHash, got.narSize = nixhash.Finish(nixhash.SHA256, h.sha256), h.Size()
 	switch {
 	case m == storepath.Git:
 		got.own, err = localstore.HashTree(place, m, algorithm)
@@ -93,26 +93,35 @@ func receiveFile(ctx context.Context, place string, algorithm nixhash.Algorithm,
 		return nixhash.Hash{}, err
 	}
 	h := algorithm.New()
-	buf := copyBuffers.Get().(*[]byte)
-	_, err = io.CopyBuffer(io.MultiWriter(f, h), untilDone{ctx, r}, *buf)
-	copyBuffers.Put(buf)
+	in := beside.NewReader(untilDone{ctx, r}, h)
+	_, err = in.WriteTo(&writtenBack{File: f})
+	in.Close()
 	return nixhash.Finish(algorithm, h), errors.Join(err, f.Close())
 }
 
-// copyBuffers are kept for the next file: most are small.
-var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+// writtenBack is a file that the kernel begins to write to disk as it comes.
+type writtenBack struct {
+	*os.File
+	descriptor.WriteBack
+}
+
+func (f *writtenBack) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	f.Behind(int(f.Fd()), n)
+	return n, err
+}
 
 // receiveArchive restores an archive, with the metadata of the store, and hashes it as
 // it comes; an archive has one form only, so that what came is what is there. With
 // another algorithm it is hashed by that too.
 func receiveArchive(ctx context.Context, place string, other nixhash.Algorithm, r io.Reader) (*hashing, error) {
 	h := newHashing(untilDone{ctx, r}, other)
-	defer h.free()
+	defer h.Close()
 	plain, err := nar.RestoreStored(h, place)
 	if err == nil && !plain {
 		err = canonicalise(place)
 	}
-	return h, errors.Join(err, h.gathered.Flush())
+	return h, err
 }
 
 // canonicalise gives what lies at a place, where nobody else can reach it, the
@@ -121,45 +130,22 @@ func canonicalise(place string) error {
 	return localstore.Canonicalise(place, localstore.Options{BuilderUID: -1})
 }
 
-// copySize is in bytes.
-const copySize = 1 << 17
-
-// hashing hashes what is read through it. An archive is read eight bytes at a
-// time in many places; they are gathered first.
+// hashing hashes what is read through it, and has its sums when it is closed.
 type hashing struct {
-	r        io.Reader
-	size     uint64 // bytes read
-	sha256   hash.Hash
-	other    hash.Hash // nil where there is no other
-	gathered *bufio.Writer
+	*beside.Reader
+	sha256 hash.Hash
+	other  hash.Hash // nil where there is no other
 }
 
 func newHashing(r io.Reader, other nixhash.Algorithm) *hashing {
-	h := &hashing{r: r, sha256: nixhash.SHA256.New()}
+	h := &hashing{sha256: nixhash.SHA256.New()}
 	to := io.Writer(h.sha256)
 	if other != 0 {
 		h.other = other.New()
 		to = io.MultiWriter(h.sha256, h.other)
 	}
-	h.gathered = gatherers.Get().(*bufio.Writer)
-	h.gathered.Reset(to)
+	h.Reader = beside.NewReader(r, to)
 	return h
-}
-
-// gatherers are kept for the next: many an archive is small.
-var gatherers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, copySize) }}
-
-// free ends what is hashed.
-func (h *hashing) free() {
-	h.gathered.Reset(nil)
-	gatherers.Put(h.gathered)
-}
-
-func (h *hashing) Read(b []byte) (int, error) {
-	n, err := h.r.Read(b)
-	h.size += uint64(n)
-	h.gathered.Write(b[:n]) // hashes do not fail
-	return n, err
 }
 
 // untilDone fails once its context has ended. A read that waits goes on

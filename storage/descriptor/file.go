@@ -27,6 +27,33 @@ func (f File) Write(b []byte) (written int, err error) {
 	return written, nil
 }
 
+// WriteBack has the kernel begin to write a large file to disk while it is written or read,
+// so that a flush finds most of that done. Nobody waits for it, and whether it went well
+// the flush says. The zero value is ready.
+type WriteBack struct{ at, begun int64 } // bytes
+
+// WriteBackEach is how many bytes are begun at a time. Smaller files are left to the flush.
+const WriteBackEach = 4 << 20
+
+// Behind notes that n more bytes were written.
+func (w *WriteBack) Behind(fd, n int) {
+	if w.at += int64(n); w.at-w.begun >= WriteBackEach {
+		w.begin(fd, w.at)
+	}
+}
+
+// Ahead notes that n more bytes are about to be read.
+func (w *WriteBack) Ahead(fd, n int) {
+	if w.at += int64(n); w.at > w.begun {
+		w.begin(fd, w.at+WriteBackEach)
+	}
+}
+
+func (w *WriteBack) begin(fd int, end int64) {
+	unix.SyncFileRange(fd, w.begun, end-w.begun, unix.SYNC_FILE_RANGE_WRITE)
+	w.begun = end
+}
+
 // Contents reads a regular file of which the size is known, which is all that may be
 // read; Shown is for errors.
 type Contents struct {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"io"
 	"maps"
 	"slices"
 
+	"troupe/storage/beside"
 	"troupe/storage/localstore"
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
@@ -81,10 +81,9 @@ func sorted(records Records, paths []storepath.Path) ([]validity.Info, error) {
 
 // writer keeps the first error.
 type writer struct {
-	ctx  context.Context
-	w    io.Writer
-	hash hash.Hash
-	err  error
+	ctx context.Context
+	w   io.Writer
+	err error
 }
 
 func (w *writer) Write(b []byte) (int, error) {
@@ -94,20 +93,18 @@ func (w *writer) Write(b []byte) (int, error) {
 	if w.err == nil {
 		_, w.err = w.w.Write(b)
 	}
-	if w.hash != nil {
-		w.hash.Write(b)
-	}
 	return len(b), w.err
 }
 
 func (w *writer) archive(l localstore.Layout, i validity.Info) error {
-	w.hash = nixhash.SHA256.New()
-	if err := nar.Dump(w, l.RealPath(i.Path)); err != nil {
+	hash := nixhash.SHA256.New()
+	both := beside.NewWriter(w, hash)
+	err := nar.Dump(both, l.RealPath(i.Path))
+	both.Close()
+	if err != nil {
 		return err
 	}
-	got := nixhash.Finish(nixhash.SHA256, w.hash)
-	w.hash = nil
-	if got != i.NarHash {
+	if got := nixhash.Finish(nixhash.SHA256, hash); got != i.NarHash {
 		return &ChangedError{l.Dir.Join(i.Path), i.NarHash, got}
 	}
 	return nil

@@ -23,6 +23,9 @@ type Options struct {
 	// Seen are the files of this build that are canonical already: a file that
 	// two outputs share changes its owner with the first.
 	Seen map[Inode]struct{}
+	// Kept says that the contents are what they will be, and will be flushed: the kernel
+	// begins with what is large when [Take] reads it.
+	Kept bool
 }
 
 // Canonicalise makes the metadata of a tree what it is for every store object:
@@ -132,7 +135,23 @@ func (c *canonicaliser) read(f *file, at place) error {
 	if err := f.reopen(); err != nil {
 		return &os.PathError{Op: "open", Path: at.shown, Err: err}
 	}
-	return c.archive.File(at.name, f.st.Mode&unix.S_IXUSR != 0, uint64(f.st.Size), &descriptor.Contents{FD: f.fd, Shown: at.shown})
+	contents := keptContents{Contents: descriptor.Contents{FD: f.fd, Shown: at.shown}}
+	executable, size := f.st.Mode&unix.S_IXUSR != 0, uint64(f.st.Size)
+	if c.Kept && size >= descriptor.WriteBackEach {
+		return c.archive.File(at.name, executable, size, &contents)
+	}
+	return c.archive.File(at.name, executable, size, &contents.Contents)
+}
+
+// keptContents are written to disk while they are read.
+type keptContents struct {
+	descriptor.Contents
+	descriptor.WriteBack
+}
+
+func (c *keptContents) Read(b []byte) (int, error) {
+	c.Ahead(c.FD, len(b))
+	return c.Contents.Read(b)
 }
 
 // mend sets what differs from the canonical metadata, the time last.

@@ -83,7 +83,7 @@ func (w *linker) directory(at place, st *unix.Stat_t) error {
 // puts it there.
 func (w *linker) file(at place, st *unix.Stat_t) (changed bool, err error) {
 	h := nixhash.SHA256.New()
-	if err := nar.DumpAt(h, at.dirfd, at.name, at.shown); err != nil {
+	if err := nar.HashAt(w.ctx, h, at.dirfd, at.name, at.shown); err != nil {
 		return false, err
 	}
 	link := nixhash.Finish(nixhash.SHA256, h).Base32()

@@ -2,6 +2,7 @@ package localstore
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"troupe/storage/beside"
 	"troupe/storage/githash"
 	"troupe/storage/nar"
 	"troupe/storage/nixhash"
@@ -27,6 +29,7 @@ type Scanned struct {
 // pass.
 func Scan(real string, candidates []storepath.Path) (Scanned, error) {
 	s := newScan(candidates, nil)
+	defer s.Close()
 	if err := nar.Dump(s, real); err != nil {
 		return Scanned{}, err
 	}
@@ -45,6 +48,7 @@ func (e *UnfitError) Unwrap() error { return e.error }
 // The error is an [*UnfitError] where Canonicalise fails.
 func Take(real string, o Options, likely []storepath.Path, more func() ([]storepath.Path, error)) (Scanned, error) {
 	s := newScan(likely, more)
+	defer s.Close()
 	c := canonicaliser{Options: o, archive: nar.NewWriter(s)}
 	err := canonicalise(real, &c)
 	switch failed := c.archive.Close(); {
@@ -75,6 +79,7 @@ func newScan(likely []storepath.Path, more func() ([]storepath.Path, error)) sca
 }
 
 func (s scan) scanned() Scanned {
+	s.Close()
 	found := Scanned{NarHash: s.Sum(), NarSize: s.Size()}
 	for _, p := range s.Found() {
 		found.References = append(found.References, s.byPart[p])
@@ -101,9 +106,9 @@ func HashTree(real string, m storepath.Method, a nixhash.Algorithm) (nixhash.Has
 	if m == storepath.Git {
 		return hashGit(real, a)
 	}
-	w := a.New()
-	err := serialise(w, real, m)
-	return nixhash.Finish(a, w), err
+	h := a.New()
+	err := serialise(h, real, m)
+	return nixhash.Finish(a, h), err
 }
 
 // HashTreeModulo is HashTree for a tree that may have the hash part of its own
@@ -119,12 +124,12 @@ func HashTreeModulo(real string, m storepath.Method, a nixhash.Algorithm, part s
 	return h, err
 }
 
-// serialise writes what is hashed of a tree.
-func serialise(w io.Writer, real string, m storepath.Method) error {
+// serialise gives a hash what is hashed of a tree.
+func serialise(h io.Writer, real string, m storepath.Method) error {
 	if m == storepath.NAR {
-		return nar.Dump(w, real)
+		return nar.Hash(context.Background(), h, real)
 	}
-	return hashFile(w, real)
+	return hashFile(h, real)
 }
 
 func hashGit(real string, a nixhash.Algorithm) (nixhash.Hash, error) {
@@ -136,14 +141,13 @@ func hashGit(real string, a nixhash.Algorithm) (nixhash.Hash, error) {
 	return h.Sum(), err
 }
 
-func hashFile(w io.Writer, real string) error {
+func hashFile(h io.Writer, real string) error {
 	f, err := os.OpenFile(real, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err == nil {
 		defer f.Close()
 		var st os.FileInfo
 		if st, err = f.Stat(); err == nil && st.Mode().IsRegular() && st.Mode()&0o100 == 0 {
-			_, err = io.Copy(w, f)
-			return err
+			return beside.Copy(h, f)
 		}
 	}
 	if err != nil && !isLinkError(err) {

@@ -2,6 +2,7 @@ package nar
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"troupe/storage/beside"
 	"troupe/storage/descriptor"
 )
 
@@ -26,6 +28,19 @@ func DumpAt(w io.Writer, dirfd int, name, shown string) error {
 		return fmt.Errorf("dump '%s': %w", shown, err)
 	}
 	return nil
+}
+
+// Hash gives a hash, which does not fail, the archive that [Dump] would write. Of a large
+// one it is used beside what reads that. It ends with ctx.
+func Hash(ctx context.Context, h io.Writer, path string) error {
+	return HashAt(ctx, h, unix.AT_FDCWD, path, path)
+}
+
+// HashAt is [Hash] as [DumpAt] is [Dump].
+func HashAt(ctx context.Context, h io.Writer, dirfd int, name, shown string) error {
+	w := beside.NewWriter(Within(ctx, io.Discard), h)
+	defer w.Close()
+	return DumpAt(w, dirfd, name, shown)
 }
 
 // DumpFile writes the archive of a file that is not executable, of its contents.

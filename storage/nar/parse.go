@@ -46,6 +46,7 @@ func Parse(r io.Reader, s Sink) error {
 		s = discard{}
 	}
 	p := &parser{r: r, sink: s}
+	defer p.free()
 	if err := p.expect(magic); err != nil {
 		return err
 	}
@@ -69,6 +70,13 @@ type parser struct {
 	word [8]byte
 	room [maxName + 8]byte // for keywords and names
 	body contents          // of the file that is read
+	copy *[]byte           // of [buffers], or nil
+}
+
+func (p *parser) free() {
+	if p.copy != nil {
+		buffers.Put(p.copy)
+	}
 }
 
 func (p *parser) bad(format string, args ...any) error {
@@ -240,27 +248,6 @@ func (p *parser) file(name string) error {
 		return err
 	}
 	return p.expect(")")
-}
-
-// contents reads one file's bytes from the archive.
-type contents struct {
-	p    *parser
-	left uint64
-}
-
-func (c *contents) Read(b []byte) (int, error) {
-	if c.left == 0 {
-		return 0, io.EOF
-	}
-	n, err := c.p.r.Read(b[:min(uint64(len(b)), c.left)])
-	c.left -= uint64(n)
-	c.p.at += uint64(n)
-	if err == io.EOF && c.left > 0 {
-		err = c.p.bad("it is cut short")
-	} else if err == io.EOF {
-		err = nil
-	}
-	return n, err
 }
 
 func (p *parser) directory(name string, depth int) error {

@@ -41,7 +41,7 @@ func restoring(path string) (*restorer, error) {
 	if err != nil {
 		return nil, restoreError(path, &os.PathError{Op: "open", Path: filepath.Dir(path), Err: err})
 	}
-	return &restorer{top: filepath.Base(path), shown: path, dirs: []int{parent}, copy: buffers.Get().(*[]byte)}, nil
+	return &restorer{top: filepath.Base(path), shown: path, dirs: []int{parent}}, nil
 }
 
 // restorer makes files under the last of its open directories.
@@ -49,7 +49,6 @@ type restorer struct {
 	top, shown string
 	dirs       []int     // descriptors, from the parent of the top down
 	made       bool      // the top is ours to remove
-	copy       *[]byte   // of [buffers]
 	store      *asStored // nil: files keep the metadata that they are made with
 	pace       pace.Pace
 }
@@ -58,7 +57,6 @@ func (s *restorer) close() {
 	for _, fd := range s.dirs {
 		unix.Close(fd)
 	}
-	buffers.Put(s.copy)
 }
 
 // at is where the next file of that name goes.
@@ -124,7 +122,7 @@ func (s *restorer) File(name string, executable bool, size uint64, contents io.R
 	if err := s.done("create", base, err); err != nil {
 		return err
 	}
-	err = s.write(descriptor.File(fd), contents, size)
+	_, err = io.Copy(&restored{fd: descriptor.File(fd), restorer: s}, contents)
 	if err == nil {
 		err = s.store.file(fd, mode)
 	}
@@ -134,19 +132,18 @@ func (s *restorer) File(name string, executable bool, size uint64, contents io.R
 	return nil
 }
 
-// write writes contents in pieces that are large, and begin where pages do: what came over
-// a socket came in smaller ones, and to touch a page twice costs as much as to copy it.
-func (s *restorer) write(fd descriptor.File, contents io.Reader, size uint64) error {
-	for left := size; left > 0; {
-		s.pace.Step()
-		part := (*s.copy)[:min(bufferSize, left)]
-		if _, err := io.ReadFull(contents, part); err != nil {
-			return err
-		}
-		if _, err := fd.Write(part); err != nil {
-			return err
-		}
-		left -= uint64(len(part))
+// restored is a file that is written.
+type restored struct {
+	*restorer
+	fd descriptor.File
+	descriptor.WriteBack
+}
+
+func (f *restored) Write(b []byte) (int, error) {
+	f.pace.Step()
+	n, err := f.fd.Write(b)
+	if f.store != nil {
+		f.Behind(int(f.fd), n)
 	}
-	return nil
+	return n, err
 }

@@ -14,11 +14,17 @@ import (
 // an error nothing is written any more.
 type Writer struct {
 	w     io.Writer
+	taker taker   // w, where it is one
 	buf   []byte  // not yet written; its capacity is the whole buffer
 	kept  *[]byte // of [buffers]
 	depth int     // directories that are open
 	err   error
 	pace  pace.Pace
+}
+
+// taker takes whole buffers, and gives others to be filled next.
+type taker interface {
+	Give(full []byte) (empty []byte, err error)
 }
 
 // buffers are kept for the next: many a dump is of a small file.
@@ -34,6 +40,7 @@ const bufferSize = 1 << 17
 func NewWriter(w io.Writer) *Writer {
 	kept := buffers.Get().(*[]byte)
 	a := &Writer{w: w, kept: kept, buf: (*kept)[:0]}
+	a.taker, _ = w.(taker)
 	a.string(magic)
 	return a
 }
@@ -153,6 +160,10 @@ func (a *Writer) integer(n uint64) {
 }
 
 func (a *Writer) flush() {
+	if a.err == nil && a.taker != nil {
+		a.buf, a.err = a.taker.Give(a.buf)
+		return
+	}
 	if a.err == nil {
 		_, a.err = a.w.Write(a.buf)
 	}

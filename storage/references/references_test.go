@@ -125,6 +125,7 @@ func TestHashing(t *testing.T) {
 	h := references.NewHashing([]string{strings.Repeat("c", 32)}, nil)
 	h.Write(data[:20])
 	h.Write(data[20:])
+	h.Close()
 	if h.Sum() != nixhash.Sum(nixhash.SHA256, data) || h.Size() != uint64(len(data)) || len(h.Found()) != 1 {
 		t.Fatal(h.Sum(), h.Size(), h.Found())
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"hash"
 
+	"troupe/storage/beside"
 	"troupe/storage/nixhash"
 )
 
@@ -167,28 +168,23 @@ func (s *Scanner) Found() (parts []string) {
 	return parts
 }
 
-// Hashing is a scanner that also takes the SHA-256 and the size of what is
-// written.
+// Hashing is a scanner that also takes the SHA-256 and the size of what is written. It is
+// closed, also after an error; then it has the hash.
 type Hashing struct {
 	*Scanner
+	*beside.Writer
 	hash hash.Hash
-	size uint64
 }
 
 // NewHashing makes a hashing scanner; see [NewScanner].
 func NewHashing(parts []string, more func() ([]string, error)) *Hashing {
-	return &Hashing{Scanner: NewScanner(parts, more), hash: sha256.New()}
+	h := &Hashing{Scanner: NewScanner(parts, more), hash: sha256.New()}
+	h.Writer = beside.NewWriter(h.Scanner, h.hash)
+	return h
 }
 
 // Write implements [io.Writer]; it fails as the scanner does.
-func (h *Hashing) Write(b []byte) (int, error) {
-	h.hash.Write(b)
-	h.size += uint64(len(b))
-	return h.Scanner.Write(b)
-}
+func (h *Hashing) Write(b []byte) (int, error) { return h.Writer.Write(b) }
 
-// Sum is the hash of what was written.
+// Sum is the hash of what was written, when that is closed.
 func (h *Hashing) Sum() nixhash.Hash { return nixhash.Finish(nixhash.SHA256, h.hash) }
-
-// Size is how many bytes were written.
-func (h *Hashing) Size() uint64 { return h.size }

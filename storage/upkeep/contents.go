@@ -44,7 +44,7 @@ func (v *Verification) links(ctx context.Context) error {
 func (v *Verification) link(ctx context.Context, dirfd int, name string) error {
 	file := v.Layout.LinksDir() + "/" + name
 	h := nixhash.SHA256.New()
-	err := nar.DumpAt(nar.Within(ctx, h), dirfd, name, file)
+	err := nar.HashAt(ctx, h, dirfd, name, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // collected meanwhile
 	}
@@ -86,7 +86,7 @@ func (v *Verification) path(ctx context.Context, info validity.Info) error {
 	path := v.Layout.Dir.Join(info.Path)
 	v.Say(LevelTalkative, fmt.Sprintf("checking contents of '%s'", path))
 	h := info.NarHash.Algorithm().New()
-	err := nar.Dump(nar.Within(ctx, h), v.Layout.RealPath(info.Path))
+	err := nar.Hash(ctx, h, v.Layout.RealPath(info.Path))
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

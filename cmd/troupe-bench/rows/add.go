@@ -2,7 +2,6 @@ package rows
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,7 +9,7 @@ import (
 
 	"troupe/cmd/troupe-bench/report"
 	"troupe/cmd/troupe-bench/side"
-	"troupe/storage/nar"
+	"troupe/storage/localstore"
 	"troupe/storage/nixhash"
 	"troupe/storage/storepath"
 )
@@ -60,9 +59,14 @@ func (t *added) Check(ctx context.Context, s *side.Side) error {
 
 // hashOf is the hash of a file's or a tree's archive.
 func hashOf(file string) (nixhash.Hash, error) {
-	h := sha256.New()
-	err := nar.Dump(h, file)
-	return nixhash.Finish(nixhash.SHA256, h), err
+	h, _, err := archiveOf(file)
+	return h, err
+}
+
+// archiveOf is that and the archive's size in bytes.
+func archiveOf(file string) (nixhash.Hash, uint64, error) {
+	s, err := localstore.Scan(file, nil)
+	return s.NarHash, s.NarSize, err
 }
 
 // noise is bytes that look like those of no other seed.

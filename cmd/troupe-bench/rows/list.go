@@ -11,9 +11,9 @@ import (
 
 var sandboxed = side.Conf{Sandbox: true}
 
-// All lists the rows there are: those that daemons are compared by, and those that
-// show how cost grows.
-func All() []Row { return append(Compared(), growth()...) }
+// All lists the rows there are: those that daemons are compared by, those that show how
+// cost grows, and those of a large path.
+func All() []Row { return slices.Concat(Compared(), growth(), manyBytes()) }
 
 // Compared are the rows P1 to P16.
 func Compared() []Row {
