@@ -70,6 +70,37 @@ func TestLies(t *testing.T) {
 	}
 }
 
+// Who hashes by himself is told of wrong sizes only.
+func TestFetchUnhashed(t *testing.T) {
+	s := newSample(t, "xz", false)
+	other := nixhash.Sum(nixhash.SHA256, []byte("other"))
+	for want, change := range map[string]func(*narinfo.Info){
+		"":             func(i *narinfo.Info) { i.NarHash, i.FileHash = other, other },
+		"it has more":  func(i *narinfo.Info) { i.NarSize -= 8 },
+		"it has":       func(i *narinfo.Info) { i.NarSize += 8 },
+		"bytes, not":   func(i *narinfo.Info) { i.FileSize -= 4 },
+		"the file has": func(i *narinfo.Info) { i.FileSize += 4 },
+	} {
+		info := s.info
+		change(&info)
+		s.rewrite(t, change)
+		cache, err := NewPool(Settings{StoreDir: "/nix/store"}).Open("file://" + s.dir)
+		must(t, err)
+		r, err := cache.FetchUnhashed(context.Background(), info)
+		var got []byte
+		if err == nil {
+			got, err = io.ReadAll(r)
+			err = errors.Join(err, r.Close())
+		}
+		switch {
+		case want == "" && (err != nil || string(got) != string(s.archive)):
+			t.Errorf("%d bytes, %v", len(got), err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 func unpackTo(c *Cache, p storepath.Path, place string) error {
 	info, _, err := c.Info(context.Background(), p)
 	if err != nil {

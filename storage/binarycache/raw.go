@@ -18,8 +18,9 @@ type raw struct {
 	ctx      context.Context
 	c        *Cache
 	info     narinfo.Info
-	limit    int64     // bytes that may come
-	hash     hash.Hash // nil where nothing was promised
+	limit    int64        // bytes that may come
+	want     nixhash.Hash // zero where nothing was promised
+	hash     hash.Hash    // nil with it
 	received atomic.Int64
 
 	body   *content
@@ -32,13 +33,13 @@ type raw struct {
 
 const progress = 1 << 20
 
-func newRaw(ctx context.Context, c *Cache, info narinfo.Info) *raw {
-	r := &raw{ctx: ctx, c: c, info: info, limit: int64(info.FileSize)}
+func newRaw(ctx context.Context, c *Cache, info narinfo.Info, want nixhash.Hash) *raw {
+	r := &raw{ctx: ctx, c: c, info: info, limit: int64(info.FileSize), want: want}
 	if info.FileSize == 0 { // no packing makes it much larger
 		r.limit = int64(min(info.NarSize, 1<<61))*2 + progress
 	}
-	if !info.FileHash.IsZero() {
-		r.hash = info.FileHash.Algorithm().New()
+	if !want.IsZero() {
+		r.hash = want.Algorithm().New()
 	}
 	return r
 }
@@ -166,8 +167,8 @@ func (r *raw) check() error {
 		return fmt.Errorf("the file has %d bytes, not %d", got, r.info.FileSize)
 	}
 	if r.hash != nil {
-		if got := nixhash.Finish(r.info.FileHash.Algorithm(), r.hash); got != r.info.FileHash {
-			return fmt.Errorf("the file's hash is %v, not %v", got, r.info.FileHash)
+		if got := nixhash.Finish(r.want.Algorithm(), r.hash); got != r.want {
+			return fmt.Errorf("the file's hash is %v, not %v", got, r.want)
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ type archive interface {
 type cacheSource struct{ *binarycache.Cache }
 
 func (s cacheSource) fetch(ctx context.Context, info narinfo.Info) (archive, error) {
-	nar, err := s.Fetch(ctx, info)
+	nar, err := s.FetchUnhashed(ctx, info) // adding it hashes it
 	if err != nil {
 		return nil, err
 	}
