@@ -58,7 +58,7 @@ func placed(t *testing.T, n *network, flags uintptr) (where, said string) {
 		t.Fatal(err)
 	}
 	defer syscall.Close(out[0])
-	s := &stage{shared: shared{shares: mayShare()}}
+	s := (&stages{shares: mayShare()}).next()
 	s.add(syscall.SYS_DUP3, uintptr(out[1]), 1, 0)
 	script := "readlink /proc/self/ns/net; cat /proc/sys/net/ipv4/ip_default_ttl; grep -o 127.0.0.1 /proc/self/net/fib_trie; "
 	steps := []Step{{"exec", []string{"/bin/sh", "3", "sh", "-c", script, "PATH=/bin:/usr/bin"}}}

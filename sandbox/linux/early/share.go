@@ -14,7 +14,8 @@ const (
 	cloneClearChildID = 0x200000
 )
 
-// shared is what a stage in this memory has of its own.
+// shared is what a stage in this memory has of its own. A stage is made by [stages] only:
+// on the stack of a goroutine it could move while it runs.
 type shared struct {
 	shares bool
 	// running is not zero from before the stage begins until the kernel knows that it

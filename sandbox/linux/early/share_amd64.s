@@ -1,3 +1,5 @@
+//go:build amd64 && !race && !msan && !asan
+
 #include "textflag.h"
 
 // func cloneOnto(number, first, second, third, fourth uintptr) (pid uintptr, e syscall.Errno)

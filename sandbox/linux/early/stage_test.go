@@ -46,7 +46,8 @@ func TestCompileNothingWrong(t *testing.T) {
 // The stage and the service read and write the same words, wherever the stage is.
 func TestFailure(t *testing.T) {
 	for _, shares := range []bool{false, mayShare()} {
-		s := &stage{shared: shared{shares: shares}, program: Encode([]Step{{"umask", []string{"18"}}, {"chdir", []string{"/nonexistent"}}, {"end", nil}})}
+		s := (&stages{shares: shares}).next()
+		s.program = Encode([]Step{{"umask", []string{"18"}}, {"chdir", []string{"/nonexistent"}}, {"end", nil}})
 		status, said := run(t, s)
 		if errno, step, ok := Failure(said); errno != syscall.ENOENT || step != 1 || !ok {
 			t.Errorf("%v of step %d, %v", errno, step, ok)
