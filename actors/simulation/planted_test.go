@@ -50,6 +50,18 @@ func TestPlantedFaults(t *testing.T) {
 	}
 }
 
+// TestPlantedTexts: each fault can be planted in the source as it is now.
+func TestPlantedTexts(t *testing.T) {
+	files, err := filepath.Glob("testdata/planted/*")
+	root, err2 := filepath.Abs("../..")
+	if err != nil || err2 != nil || len(files) == 0 {
+		t.Fatal(files, err, err2)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) { readPlanted(t, file).plant(t, root) })
+	}
+}
+
 // enoughToFind seeds find every planted fault.
 const enoughToFind = 20_000
 
