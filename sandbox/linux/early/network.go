@@ -62,7 +62,7 @@ func (n *network) goHome() error {
 		return nil
 	}
 	if n.at == inFresh {
-		if fd, err := syscall.Open(ownNamespace, syscall.O_RDONLY|syscall.O_CLOEXEC, 0); err == nil {
+		if fd, err := openNetwork(); err == nil {
 			n.spare = fd
 		}
 	}
@@ -79,7 +79,7 @@ func (n *network) prepare(flags uintptr) {
 		return
 	}
 	if n.host == 0 {
-		fd, err := syscall.Open(ownNamespace, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		fd, err := openNetwork()
 		if err != nil {
 			n.at = nowhere
 			return
@@ -100,6 +100,11 @@ func (n *network) leave() {
 	if n.goHome() == nil {
 		n.at = nowhere
 	}
+}
+
+// openNetwork opens the namespace that the thread is in.
+func openNetwork() (fd int, err error) {
+	return syscall.Open(ownNamespace, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 }
 
 func setNetwork(fd int) error {
