@@ -35,8 +35,16 @@ func (a *Adder) Add(ctx context.Context, o Object, r io.Reader) (p storepath.Pat
 	if _, err := dir.MakeFixed(o.Name, o.Method, nixhash.Sum(o.Algorithm, nil), o.References, false); err != nil {
 		return storepath.Path{}, err
 	}
+	p, valid, rest, release, err := a.already(ctx, o, r)
+	defer release()
+	if err != nil {
+		return storepath.Path{}, fmt.Errorf("add '%s': %w", o.Name, err)
+	}
+	if valid {
+		return p, nil
+	}
 	err = a.staged(func(place string) error {
-		got, err := receive(ctx, place, o.Method, o.Algorithm, r)
+		got, err := receive(ctx, place, o.Method, o.Algorithm, rest)
 		if err != nil {
 			return fmt.Errorf("add '%s': %w", o.Name, err)
 		}
