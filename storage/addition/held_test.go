@@ -3,8 +3,10 @@ package addition_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"troupe/storage/addition"
@@ -55,22 +57,37 @@ func TestAddAgainNeedsNoDisk(t *testing.T) {
 	s.want(t, paths...)
 }
 
-// TestAddAroundWhatIsHeld: what is a little less, as much, and more than is held in
-// memory is added whole, once and again, and nothing after it is read.
+// TestAddAroundWhatIsHeld: what is a little less, as much, and more than a piece, than
+// what is held of a file and of an archive, is added whole, once and again, and nothing
+// after it is read.
 func TestAddAroundWhatIsHeld(t *testing.T) {
-	const held = 256 << 10
+	const piece, file, archive = 64 << 10, 1 << 20, 16 << 20
 	s := newStore(t)
-	text := strings.Repeat("0123456789abcde\n", held/16+1)
+	text := strings.Repeat("0123456789abcde\n", archive/16+1)
 	var paths []storepath.Path
-	for _, size := range []int{held - 1, held, held + 1} {
-		paths = append(paths, addTwice(t, s, storepath.Flat, []byte(text[:size]), ""))
+	for _, limit := range []int{piece, file} {
+		for _, size := range []int{limit - 1, limit, limit + 1} {
+			paths = append(paths, addTwice(t, s, storepath.Flat, []byte(text[:size]), ""))
+		}
 	}
-	for _, size := range []int{held - 120, held - 112, held - 104, held - 7} { // 112 are around the contents
-		file := tempDir(t) + "/file"
-		must(t, os.WriteFile(file, []byte(text[:size]), 0o644))
-		paths = append(paths, addTwice(t, s, storepath.NAR, archiveOf(t, file), "more"))
+	for _, size := range []int{piece - 120, piece - 112, piece - 104, archive - 112, archive, archive + 1} { // 112 are around the contents
+		f := tempDir(t) + "/file"
+		must(t, os.WriteFile(f, []byte(text[:size]), 0o644))
+		paths = append(paths, addTwice(t, s, storepath.NAR, archiveOf(t, f), "more"))
 	}
 	s.want(t, paths...)
+	// Three trees at once, of which two have not all that they would hold.
+	tree := tempDir(t) + "/tree"
+	must(t, os.Mkdir(tree, 0o755))
+	for n := range 6 {
+		must(t, os.WriteFile(fmt.Sprint(tree, "/", n), []byte(text[:2<<20]), 0o644))
+	}
+	sent := archiveOf(t, tree)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() { addTwice(t, s, storepath.NAR, sent, "") })
+	}
+	all.Wait()
 }
 
 func addTwice(t *testing.T, s store, m storepath.Method, sent []byte, more string) (p storepath.Path) {
