@@ -119,7 +119,8 @@ func (p planted) find(t *testing.T) uint64 {
 	return seed
 }
 
-// compile compiles this package's tests with the fault.
+// compile compiles this package's tests with the fault, and this package as
+// fast as can be: it is compiled anew for each, and runs a few seeds.
 func (p planted) compile(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -143,7 +144,7 @@ func (p planted) compile(t *testing.T) string {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "simulation.test")
-	out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-ldflags=-s -w",
+	out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-gcflags=-N -l", "-ldflags=-s -w",
 		"-overlay", filepath.Join(dir, "overlay.json"), "-o", program, ".").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -26,7 +26,7 @@ func seeds() uint64 {
 }
 
 // enough seeds see nearly every row of the machines' tables.
-const enough = 10_000
+const enough = 6_000
 
 func TestSeeds(t *testing.T) {
 	c := simulation.Campaign{First: 1, Last: seeds(), Faults: simulation.Usual()}
