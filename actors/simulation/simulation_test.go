@@ -22,7 +22,15 @@ func seeds() uint64 {
 	if os.Getenv("CI") != "" && !raced {
 		return enough
 	}
-	return 1_000
+	return unlessRaced(1_000, 200)
+}
+
+// unlessRaced returns n, or fewer under the race detector.
+func unlessRaced(n, fewer uint64) uint64 {
+	if raced {
+		return fewer
+	}
+	return n
 }
 
 // enough seeds see nearly every row of the machines' tables.
@@ -50,7 +58,7 @@ func (s *steps) Record(st host.Step) { *s = append(*s, journal.Record{Step: st}.
 // TestTheTreeDoesTheSame runs the same seeds on the plain machines and on the
 // real tree of actors: their journals are the same to the letter.
 func TestTheTreeDoesTheSame(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range unlessRaced(150, 50) {
 		s := simulation.Random(seed, simulation.Usual())
 		var plain, tree steps
 		a := simulation.Run(s, simulation.Options{Journal: &plain})
