@@ -1,0 +1,43 @@
+package linux_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"troupe/sandbox/linux"
+)
+
+// TestOwnLibraries: they are what ldd says of this program, which CI runs linked
+// with libraries and without.
+func TestOwnLibraries(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, _ := exec.Command("ldd", program).Output() // it fails where there are none
+	var want []string
+	for _, word := range strings.Fields(string(said)) {
+		if real, err := filepath.EvalSymlinks(word); err == nil && strings.HasPrefix(word, "/") {
+			want = append(want, real)
+		}
+	}
+	libraries, err := linux.OwnLibraries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range libraries {
+		got = append(got, l.Outside)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, slices.Compact(got)); diff != "" {
+		t.Errorf("ldd says -, we say +:\n%s", diff)
+	}
+}
