@@ -15,9 +15,9 @@ import (
 )
 
 // mostOfAGoal bounds what all machines and the host keep for a derivation that waits for
-// a slot, in bytes, with its address and its recipe. That is 2,460; each 100 bytes more are two
+// a slot, in bytes, with its address and its recipe. That is 2,010; each 100 bytes more are two
 // MiB of a service that builds 10,000, as a heap doubles between collections.
-const mostOfAGoal = 2800
+const mostOfAGoal = 2300
 
 // TestMemoryOfGoals: all goals of a request are there from its beginning, so that
 // what one takes is what limits how large a request can be.
