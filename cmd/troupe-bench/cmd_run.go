@@ -16,7 +16,7 @@ import (
 )
 
 type runCmd struct {
-	Rows   []string `help:"What is measured, by name: P1,P3. Otherwise all of P1 to P16; G1 to G6 show how cost grows, B how long a large path takes." placeholder:"NAME,…" xor:"work"`
+	Rows   []string `help:"What is measured, by name: P1,P3. Otherwise all of P1 to P16; G1 to G6 show how cost grows, B how long a large path takes, E what an evaluation adds." placeholder:"NAME,…" xor:"work"`
 	Graph  string   `help:"Build this with trivial builders instead: a .drv file whose inputs lie beside it, or a directory or tar archive of them." placeholder:"FILE" xor:"work"`
 	List   bool     `help:"List the rows."`
 	Rounds int      `help:"How often each side does each piece of work." default:"3"`

@@ -35,8 +35,18 @@ func (a *Adder) Add(ctx context.Context, o Object, r io.Reader) (p storepath.Pat
 	if _, err := dir.MakeFixed(o.Name, o.Method, nixhash.Sum(o.Algorithm, nil), o.References, false); err != nil {
 		return storepath.Path{}, err
 	}
+	var h held
+	defer h.release()
+	p, stays, err := a.already(&h, o, untilDone{ctx, r})
+	if err != nil {
+		return storepath.Path{}, fmt.Errorf("add '%s': %w", o.Name, err)
+	}
+	if stays {
+		return p, nil
+	}
+	all := io.MultiReader(&h, r)
 	err = a.staged(func(place string) error {
-		got, err := receive(ctx, place, o.Method, o.Algorithm, r)
+		got, err := receive(ctx, place, o.Method, o.Algorithm, all)
 		if err != nil {
 			return fmt.Errorf("add '%s': %w", o.Name, err)
 		}
@@ -51,6 +61,22 @@ func (a *Adder) Add(ctx context.Context, o Object, r io.Reader) (p storepath.Pat
 		return storepath.Path{}, err
 	}
 	return p, nil
+}
+
+// already reads an object, as far as it is held in memory, and looks whether its path
+// is valid and to stay as it is.
+func (a *Adder) already(h *held, o Object, r io.Reader) (p storepath.Path, stays bool, err error) {
+	whole, err := h.fill(o.Method, r)
+	if err != nil || !whole || o.Repair || o.Method == storepath.Git { // it hashes what is on disk
+		return p, false, err
+	}
+	own := o.Algorithm.New()
+	h.hash(own)
+	if p, err = a.Layout.Dir.MakeFixed(o.Name, o.Method, nixhash.Finish(o.Algorithm, own), o.References, false); err != nil {
+		return p, false, err
+	}
+	stays, err = a.there(p)
+	return p, stays, err
 }
 
 // received is what the bytes that came hash to.

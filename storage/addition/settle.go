@@ -36,12 +36,7 @@ func (a *Adder) add(ctx context.Context, p storepath.Path, refs []storepath.Path
 // locked calls f under the path's lock with whether it is valid. Without repair
 // that is never so: what is valid stays as it is.
 func (a *Adder) locked(ctx context.Context, p storepath.Path, repair bool, f func(valid bool) error) (err error) {
-	if a.Keep != nil {
-		if err := a.Keep(p); err != nil {
-			return err
-		}
-	}
-	valid, err := a.DB.Valid(p)
+	valid, err := a.there(p)
 	if valid && !repair || err != nil {
 		return err
 	}
@@ -58,6 +53,16 @@ func (a *Adder) locked(ctx context.Context, p storepath.Path, repair bool, f fun
 		return err
 	}
 	return f(valid)
+}
+
+// there reports whether a path is valid, and no collector takes it any more.
+func (a *Adder) there(p storepath.Path) (bool, error) {
+	if a.Keep != nil {
+		if err := a.Keep(p); err != nil {
+			return false, err
+		}
+	}
+	return a.DB.Valid(p)
 }
 
 // lock takes a path's lock, or borrows it.

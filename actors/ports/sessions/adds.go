@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -34,6 +35,18 @@ func (c *connection) committed(a *addition.Adder, err error, paths ...storepath.
 	return a.Commit(context.WithoutCancel(c.ctx), paths...)
 }
 
+// told is committed for what a client adds by its contents; a derivation is owed.
+func (c *connection) told(a *addition.Adder, err error, p storepath.Path) error {
+	if err != nil || !c.p.s.DB.Provisional(p) {
+		return err
+	}
+	if p.IsDerivation() && c.nest == nil {
+		c.owe(p)
+		return nil
+	}
+	return c.committed(a, nil, p)
+}
+
 func (c *connection) addToStore(q *workerproto.AddToStore, b io.Reader) (workerproto.Reply, error) {
 	a, err := c.adder()
 	if err != nil {
@@ -46,10 +59,13 @@ func (c *connection) addToStore(q *workerproto.AddToStore, b io.Reader) (workerp
 	} else {
 		p, err = a.Add(c.ctx, o, b)
 	}
-	if err := c.committed(a, err, p); err != nil {
+	if err := c.told(a, err, p); err != nil {
 		return nil, err
 	}
-	info, err := c.validInfo(p)
+	info, ok, err := c.p.s.DB.Get(p)
+	if err == nil && !ok {
+		err = fmt.Errorf("path '%s' is not valid", c.d.Dir.Join(p))
+	}
 	return &workerproto.AddedPath{Info: workerproto.ValidPathInfo(info)}, err
 }
 
@@ -74,7 +90,7 @@ func (c *connection) addText(q *workerproto.AddTextToStore) (workerproto.Reply, 
 	}
 	p, err := a.Add(c.ctx, addition.Object{Name: q.Name, Method: storepath.Text, Algorithm: nixhash.SHA256, References: q.References},
 		strings.NewReader(q.Text))
-	return &workerproto.Path{Path: p}, c.committed(a, err, p)
+	return &workerproto.Path{Path: p}, c.told(a, err, p)
 }
 
 func (c *connection) addDerivation(d *derivation.Derivation) (storepath.Path, error) {

@@ -27,6 +27,8 @@ type connection struct {
 	trusted bool
 	inside  bool                    // the actor is there
 	set     *workerproto.SetOptions // nil: nothing
+	agreed  agreed
+	owes    []*debt // with what others owe
 
 	ctx    context.Context // ends when the client is gone
 	cancel func()

@@ -31,8 +31,18 @@ func (c *connection) terms() messages.Terms {
 	if c.nest != nil { // the worker has the rest of them
 		return messages.Terms{Settings: c.nest.Settings}
 	}
-	terms, _ := c.p.settings.Load().Terms(c.set, c.trusted)
-	return terms
+	if now := c.p.settings.Load(); c.agreed.by != now || c.agreed.set != c.set {
+		c.agreed = agreed{by: now, set: c.set}
+		c.agreed.terms, _ = now.Terms(c.set, c.trusted)
+	}
+	return c.agreed.terms
+}
+
+// agreed are the terms that follow from settings and from what a client has set.
+type agreed struct {
+	by    *Settings
+	set   *workerproto.SetOptions
+	terms messages.Terms
 }
 
 // require refuses what takes an experimental feature that the service has not on.

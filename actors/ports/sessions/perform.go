@@ -9,6 +9,11 @@ import (
 // perform does what a client asks for. The error is for the client; the
 // connection goes on.
 func (c *connection) perform(q workerproto.Request, b *body) (workerproto.Reply, error) {
+	if !mayOwe(q) {
+		if err := c.settle(); err != nil {
+			return nil, err
+		}
+	}
 	if c.nest != nil {
 		return c.performNested(q, b)
 	}

@@ -16,7 +16,7 @@ import (
 
 // info is what is known of a valid path.
 func (c *connection) info(p storepath.Path) (validity.Info, bool, error) {
-	durable, err := c.p.s.DB.Durable(p)
+	durable, err := c.durable(p)
 	if err != nil || !durable {
 		return validity.Info{}, false, err
 	}
@@ -33,7 +33,7 @@ func (c *connection) validInfo(p storepath.Path) (validity.Info, error) {
 }
 
 func (c *connection) isValid(q *workerproto.IsValidPath) (workerproto.Reply, error) {
-	valid, err := c.p.s.DB.Durable(q.Path)
+	valid, err := c.durable(q.Path)
 	return &workerproto.Bool{Value: valid}, err
 }
 

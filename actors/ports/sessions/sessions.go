@@ -42,6 +42,7 @@ type Sessions struct {
 	settings atomic.Pointer[Settings]
 	progress *Progress
 	modulos  *addition.Modulos // of what all clients add
+	debts    *debts
 
 	number  func() uint64 // of requests and of sessions
 	serving sync.WaitGroup
@@ -55,7 +56,8 @@ type Sessions struct {
 // that nobody else in the tree has.
 func New(out ports.Outbox, s ports.Services, subs *caches.Substituters, settings Settings, progress *Progress, number func() uint64) *Sessions {
 	p := &Sessions{out: out, number: number, s: s, subs: subs, progress: progress, drained: make(chan struct{}),
-		connections: map[messages.Address]*connection{}, modulos: &addition.Modulos{Layout: s.Layout, Valid: s.DB.Valid}}
+		connections: map[messages.Address]*connection{}, modulos: &addition.Modulos{Layout: s.Layout, Valid: s.DB.Valid},
+		debts: newDebts(&addition.Adder{Layout: s.Layout, DB: s.DB})}
 	p.Configure(settings)
 	return p
 }
@@ -109,6 +111,11 @@ func (p *Sessions) Serve(conn net.Conn, peer Peer) {
 func (p *Sessions) serve(c *connection) {
 	if err := c.serve(); err != nil && !isHangUp(err) {
 		p.s.Log.Debug().Err(err).Str("session", string(c.address)).Str("user", c.peer.User).Msg("connection ends")
+	}
+	if len(c.owes) > 0 {
+		if err := c.settle(); err != nil {
+			p.s.Log.Error().Err(err).Str("user", c.peer.User).Msg("what a client has added is lost if this machine stops now")
+		}
 	}
 	p.mu.Lock()
 	delete(p.connections, c.address)

@@ -12,8 +12,8 @@ import (
 var sandboxed = side.Conf{Sandbox: true}
 
 // All lists the rows there are: those that daemons are compared by, those that show how
-// cost grows, and those of a large path.
-func All() []Row { return slices.Concat(Compared(), growth(), manyBytes()) }
+// cost grows, those of a large path, and those of an evaluation.
+func All() []Row { return slices.Concat(Compared(), growth(), manyBytes(), evaluation()) }
 
 // Compared are the rows P1 to P16.
 func Compared() []Row {
