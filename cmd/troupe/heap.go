@@ -10,15 +10,15 @@ import (
 
 // A heap may double before Go's collector runs: of a service that builds 10,000
 // derivations half of the memory would be garbage. So what may be added to a large heap
-// is bounded, and by how much it is collected more often is bounded too. GOGC, where it
-// is set, is left alone.
+// is bounded, and so is how much more often it is collected. GOGC, where it is set, is
+// left alone.
 const (
 	// heapRoom is what may be added to a heap that is larger, in bytes. Those of a
 	// service that does little are below, and collected as always.
-	heapRoom = 40 << 20
-	// leastRoom is the least that may be added, in percent of what is alive: whatever
-	// its size a heap is not collected more than half as often again.
-	leastRoom = 66
+	heapRoom = 32 << 20
+	// leastRoom is the least that may be added, in percent of what is alive: to collect
+	// costs a byte that is added two thirds more than else, and not more in larger heaps.
+	leastRoom = 60
 	usualRoom = 100
 )
 

@@ -11,7 +11,7 @@ func TestRoomPercent(t *testing.T) {
 		alive uint64
 		want  int
 	}{
-		{0, 100}, {4 << 20, 100}, {40 << 20, 100}, {50 << 20, 80}, {54 << 20, 74}, {60 << 20, 66}, {1 << 40, 66},
+		{0, 100}, {4 << 20, 100}, {32 << 20, 100}, {40 << 20, 80}, {50 << 20, 64}, {60 << 20, 60}, {1 << 40, 60},
 	} {
 		if got := roomPercent(c.alive); got != c.want {
 			t.Errorf("%d bytes alive: %d %%, want %d", c.alive, got, c.want)
