@@ -31,7 +31,7 @@ func (g *Derivation) stepTry(m messages.Message) []host.Effect {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Reason})
 	case *messages.SlotFree:
 		g.expect(m, slotAgain)
-		g.place = m.Place
+		g.on(m.Place, g.awaits)
 		return append(g.enter(recheck), g.query(g.outputPaths()))
 	case *messages.SlotAwaited:
 		g.expect(m, slotAgain)
@@ -68,7 +68,7 @@ func (g *Derivation) onRechecked(m *messages.PathsQueried) []host.Effect {
 	if m.Error != "" {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
-	g.there, g.realised = m.Valid, m.Outputs
+	g.queried(m.Valid, m.Outputs)
 	if end, ended := g.ended(m.Failed); ended {
 		return g.report(end, m.Provisional)
 	}

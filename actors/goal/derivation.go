@@ -21,31 +21,17 @@ type Derivation struct {
 	target    messages.Target
 	keepGoing bool
 	terms     messages.Terms
-	recipe    messages.Recipe
+	recipe    recipe
 	state     state
 	log       string // where the build's log is
 
-	there       []bool                      // which outputs with known paths and, after them, sources are valid
-	realised    []messages.Output           // where the others lie, as far as they do
-	tried       []bool                      // outputs that were to be fetched
-	found       *messages.RealisationsFound // where outputs without a path lie, as substituters say; nil before
-	fetched     []bool                      // which of these are there
-	lost        *messages.Result            // of the first fetch that failed; nil where none did
-	provisional []storepath.Path            // what was valid and is not on disk yet
-
-	wrong    []storepath.Path      // valid outputs whose contents are not what is recorded
-	mended   bool                  // these were to be fetched
-	inputs   []storepath.Path      // outputs of finished waitees, and sources
-	built    []messages.BuiltInput // the same outputs, where they are for a resolution
-	leading  []leading             // to derivations that are outputs
-	resolved storepath.Path        // the derivation that is built in the place of this one
-	waitees  int                   // not yet done
-	failures int                   // waitees that failed
-	flaws    messages.Flaw         // of the waitees that failed
-
-	place  messages.Place // of the slot
-	awaits string         // what else than a slot of this machine is awaited
-	losses []string       // how machines were lost that built this
+	there    []bool           // which outputs with known paths and, after them, sources are valid
+	tried    []bool           // outputs that were to be fetched
+	inputs   []storepath.Path // outputs of finished waitees, and sources
+	waitees  int              // not yet done
+	failures int              // waitees that failed
+	flaws    messages.Flaw    // of the waitees that failed
+	*seldom                   // to be changed by way of [Derivation.own] only
 
 	result    messages.Result // once it is known
 	cancelled bool            // the end of the builder is awaited
@@ -94,7 +80,7 @@ func (s state) String() string { return stateNames[s] }
 
 // NewDerivation makes the machine of the derivation goal at an address.
 func NewDerivation(self messages.Address, p *Policy) *Derivation {
-	return &Derivation{self: self, policy: p}
+	return &Derivation{self: self, policy: p, recipe: recipe{more: &nothingMore}, seldom: &nothingSeldom}
 }
 
 func (g *Derivation) String() string {

@@ -28,9 +28,9 @@ func (l leading) target() messages.Target {
 
 // lead begins the way to each derivation that is an output.
 func (g *Derivation) lead() (waitees []messages.Target) {
-	for _, d := range g.recipe.Dynamic {
+	for _, d := range g.recipe.more.Dynamic {
 		l := leading{DynamicInput: d, at: d.Drv}
-		g.leading = append(g.leading, l)
+		g.own().leading = append(g.leading, l)
 		waitees = append(waitees, l.target())
 	}
 	return waitees
@@ -50,7 +50,7 @@ func (g *Derivation) way(waitee messages.Target) *leading {
 func (g *Derivation) follow(l *leading, r messages.Result) []host.Effect {
 	if l.step == len(l.Through) {
 		l.over = true
-		g.built = append(g.built, messages.BuiltInput{Drv: l.Drv, Through: l.Through, Outputs: r.Outputs})
+		g.own().built = append(g.built, messages.BuiltInput{Drv: l.Drv, Through: l.Through, Outputs: r.Outputs})
 		return nil
 	}
 	for _, o := range r.Outputs {

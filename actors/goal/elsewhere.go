@@ -18,10 +18,10 @@ const maxLosses = 3
 
 // wantSlot asks for a slot and waits for it in the state given.
 func (g *Derivation) wantSlot(in state) []host.Effect {
-	g.awaits, g.place = "", messages.Place{}
+	g.on(messages.Place{}, "")
 	m := &messages.AcquireSlot{Goal: g.self, Expected: g.recipe.Expected, PreferLocal: g.recipe.PreferLocal}
 	if g.target.Mode == messages.Normal && len(g.losses) < maxLosses {
-		m.Elsewhere = g.recipe.Elsewhere
+		m.Elsewhere = g.recipe.more.Elsewhere
 	}
 	if m.Elsewhere.Hook != "" {
 		m.Drv, m.Settings = g.target.Path, g.terms.Settings
@@ -30,15 +30,15 @@ func (g *Derivation) wantSlot(in state) []host.Effect {
 }
 
 func (g *Derivation) onAwaited(m *messages.SlotAwaited) []host.Effect {
-	g.awaits = m.For
+	g.on(g.place, m.For)
 	return g.enter(g.state)
 }
 
 // onRefused ends a goal for which there is no slot. If there are machines, and none
 // is what it needs, that is said too.
 func (g *Derivation) onRefused(m *messages.SlotRefused) (out []host.Effect) {
-	if g.recipe.Elsewhere.Unfit != "" {
-		out = g.warn(g.recipe.Elsewhere.Unfit)
+	if g.recipe.more.Elsewhere.Unfit != "" {
+		out = g.warn(g.recipe.more.Elsewhere.Unfit)
 	}
 	return append(out, g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(m.Reason)})...)
 }
@@ -70,7 +70,7 @@ func (g *Derivation) onLost(why string) []host.Effect {
 		return g.discard(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
 	}
 	if g.state == building {
-		g.losses = append(g.losses, fmt.Sprintf("'%s': %s", g.place.Name(), why))
+		g.own().losses = append(g.losses, fmt.Sprintf("'%s': %s", g.place.Name(), why))
 	}
 	out := g.warn(fmt.Sprintf("cannot build '%s' on '%s': %s", g.policy.StoreDir.Join(g.target.Path), g.place.Name(), why))
 	out = append(out, g.enter(retrying)...)
@@ -84,7 +84,7 @@ func (g *Derivation) retry() []host.Effect {
 	switch {
 	case g.cancelled:
 		return g.finish(messages.Result{Status: messages.Cancelled, Error: "cancelled"})
-	case len(g.losses) >= maxLosses && g.recipe.Elsewhere.NotHere:
+	case len(g.losses) >= maxLosses && g.recipe.more.Elsewhere.NotHere:
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: g.cannotBuild(
 			fmt.Sprintf("%d machines were lost while they built it:\n%s", len(g.losses), strings.Join(g.losses, "\n")))})
 	}

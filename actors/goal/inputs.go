@@ -19,7 +19,7 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 		return append(g.enter(initial), g.read())
 	case *messages.DerivationRead:
 		g.expect(m, initial, loadDerivation)
-		return g.onDerivation(m.Recipe)
+		return g.onDerivation(&m.Recipe)
 	case *messages.DerivationMissing:
 		g.expect(m, initial, loadDerivation)
 		return g.onMissing()
@@ -56,7 +56,7 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 		return g.onRecorded(m)
 	case *messages.SlotFree:
 		g.expect(m, inputsRealised)
-		g.place = m.Place
+		g.on(m.Place, g.awaits)
 		return append(g.enter(tryToBuild),
 			host.Send{To: messages.PathLocks, Msg: &messages.LockPaths{Goal: g.self, Paths: g.locks()}})
 	case *messages.SlotAwaited:
@@ -69,8 +69,8 @@ func (g *Derivation) stepInputs(m messages.Message) []host.Effect {
 	panic(fmt.Sprintf("%s in state %v: unexpected %v", g.self, g.state, m))
 }
 
-func (g *Derivation) onDerivation(r messages.Recipe) []host.Effect {
-	g.recipe = r
+func (g *Derivation) onDerivation(r *messages.Recipe) []host.Effect {
+	g.recipe = recipeOf(r)
 	for _, name := range g.target.Outputs {
 		if name != messages.AllOutputs && !slices.ContainsFunc(r.Outputs, func(o messages.Output) bool { return o.Name == name }) {
 			return g.finish(messages.Result{Status: messages.InputRejected,
@@ -96,8 +96,11 @@ func (g *Derivation) onQueried(m *messages.PathsQueried) []host.Effect {
 	if m.Error != "" {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
-	g.there, g.provisional, g.tried = slices.Clone(m.Valid), m.Provisional, make([]bool, len(g.recipe.Outputs))
-	g.realised = m.Outputs
+	g.tried = make([]bool, len(g.recipe.Outputs))
+	g.queried(slices.Clone(m.Valid), m.Outputs)
+	if len(m.Provisional) > 0 {
+		g.own().provisional = m.Provisional
+	}
 	end, ended := g.ended(m.Failed)
 	switch {
 	case g.target.Mode == messages.Check: // which wants them valid, however that comes
@@ -227,7 +230,7 @@ func (g *Derivation) take(m *messages.WaiteeDone) {
 		}
 	}
 	if g.recipe.Resolve {
-		g.built = append(g.built, messages.BuiltInput{Drv: m.Waitee.Path, Outputs: m.Result.Outputs})
+		g.own().built = append(g.built, messages.BuiltInput{Drv: m.Waitee.Path, Outputs: m.Result.Outputs})
 	}
 }
 
@@ -252,7 +255,7 @@ func (g *Derivation) outputPaths() []storepath.Path { return pathsOf(g.known()) 
 // locks are what nobody else may have while this is built.
 func (g *Derivation) locks() []storepath.Path {
 	if g.recipe.Unknown {
-		return g.recipe.Locks
+		return g.recipe.more.Locks
 	}
 	return g.outputPaths()
 }

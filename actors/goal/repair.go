@@ -26,7 +26,9 @@ func (g *Derivation) onInspected(m *messages.PathsInspected) []host.Effect {
 	if m.Error != "" {
 		return g.finish(messages.Result{Status: messages.MiscFailure, Error: m.Error})
 	}
-	g.wrong = m.Wrong
+	if len(m.Wrong) > 0 {
+		g.own().wrong = m.Wrong
+	}
 	if len(m.Others) == 0 {
 		return g.mend()
 	}
@@ -69,10 +71,10 @@ func (g *Derivation) mend() []host.Effect {
 	if len(g.wrong) == 0 || g.mended || !g.maySubstitute() {
 		return g.substitute()
 	}
-	g.mended = true
+	g.own().mended = true
 	var waitees []messages.Target
 	for _, p := range g.wrong {
-		waitees = append(waitees, messages.Target{Path: p, CA: g.recipe.CA, Mode: messages.Repair})
+		waitees = append(waitees, messages.Target{Path: p, CA: g.recipe.more.CA, Mode: messages.Repair})
 	}
 	g.waitees = len(waitees)
 	return append(g.enter(trySubstitutes), g.await(waitees))
@@ -82,7 +84,7 @@ func (g *Derivation) mend() []host.Effect {
 func (g *Derivation) onMended(m *messages.WaiteeDone) []host.Effect {
 	g.waitees--
 	if m.Result.Status.OK() {
-		g.wrong = slices.DeleteFunc(slices.Clone(g.wrong), func(p storepath.Path) bool { return p == m.Waitee.Path })
+		g.own().wrong = slices.DeleteFunc(slices.Clone(g.wrong), func(p storepath.Path) bool { return p == m.Waitee.Path })
 	}
 	g.lose(m.Result)
 	if g.waitees > 0 {

@@ -13,7 +13,8 @@ import (
 // resolves to what is valid is not built at all. See decision 5.
 
 func (g *Derivation) onResolved(m *messages.DerivationResolved) []host.Effect {
-	g.resolved, g.built, g.inputs = m.Drv, nil, nil
+	own := g.own()
+	own.resolved, own.built, g.inputs = m.Drv, nil, nil
 	return append(g.enter(resolved), host.Send{To: messages.Worker, Msg: &messages.AwaitGoals{From: g.self,
 		Waitees:  []messages.Target{{Path: m.Drv, Outputs: g.target.Outputs, Mode: g.target.Mode}},
 		Expected: g.recipe.Expected}})

@@ -43,7 +43,8 @@ func (g *Derivation) onSought(m *messages.RealisationsFound) (out []host.Effect)
 	if len(m.Outputs) == 0 {
 		return append(out, g.seek()...)
 	}
-	g.found, g.fetched = m, make([]bool, len(m.Outputs))
+	own := g.own()
+	own.found, own.fetched = m, make([]bool, len(m.Outputs))
 	var waitees []messages.Target
 	for _, o := range m.Outputs {
 		if t := (messages.Target{Path: o.Path}); !slices.ContainsFunc(waitees, func(w messages.Target) bool { return w.Path == t.Path }) {
@@ -82,9 +83,10 @@ func (g *Derivation) onFetched(m *messages.WaiteeDone) []host.Effect {
 
 // onFetchedRecorded takes what was fetched for outputs. It may not be on disk yet.
 func (g *Derivation) onFetchedRecorded(outputs []messages.Output) []host.Effect {
-	g.realised = append(g.realised, outputs...)
-	slices.SortFunc(g.realised, func(a, b messages.Output) int { return strings.Compare(a.Name, b.Name) })
-	g.provisional = append(g.provisional, pathsOf(outputs)...)
-	g.found, g.fetched = nil, nil
+	own := g.own()
+	own.realised = append(own.realised, outputs...)
+	slices.SortFunc(own.realised, func(a, b messages.Output) int { return strings.Compare(a.Name, b.Name) })
+	own.provisional = append(own.provisional, pathsOf(outputs)...)
+	own.found, own.fetched = nil, nil
 	return g.seek()
 }

@@ -48,7 +48,7 @@ func (g *Derivation) substitute() []host.Effect {
 			continue
 		}
 		g.tried[i] = true
-		waitees = append(waitees, messages.Target{Path: o.Path, CA: g.recipe.CA})
+		waitees = append(waitees, messages.Target{Path: o.Path, CA: g.recipe.more.CA})
 	}
 	if len(waitees) == 0 {
 		return g.onAllTried()
@@ -80,7 +80,7 @@ func (g *Derivation) onSubstituted(m *messages.WaiteeDone) []host.Effect {
 func (g *Derivation) lose(r messages.Result) {
 	if r.Flaw&messages.SubstituterFailed != 0 && g.lost == nil {
 		lost := r
-		g.lost = &lost
+		g.own().lost = &lost
 	}
 }
 

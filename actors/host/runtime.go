@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	cmap "github.com/orcaman/concurrent-map"
 	"github.com/rs/zerolog"
 
 	"troupe/messages"
@@ -40,11 +41,24 @@ type Runtime struct {
 	system *actor.ActorSystem
 	start  time.Time
 	line   *line // in which machines wait for their turn
+	// machines are what all machines are made by: those of one's own would be most
+	// of what protoactor has of an actor.
+	machines *actor.Props
 
 	mu     sync.RWMutex // guards what follows
-	pids   map[messages.Address]*actor.PID
-	owners map[messages.Address]messages.Address // who spawned it
+	actors map[messages.Address]*running
 }
+
+// running is one actor.
+type running struct {
+	pid     *actor.PID
+	machine Machine          // nil of a port
+	owner   messages.Address // who spawned it, if anybody did
+}
+
+// protoactor has 1,024 maps of its actors, and each of them was 32. Those take 3 MB
+// when they are empty, and as much again with an actor or none in most.
+func init() { cmap.SHARD_COUNT = 1 }
 
 // Start makes an empty tree.
 func Start(opts Options) *Runtime {
@@ -52,8 +66,21 @@ func Start(opts Options) *Runtime {
 	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(renamed{zerolog.NewSlogHandler(logger)})
 	}))
-	return &Runtime{opts: opts, system: system, start: time.Now(), line: &line{}, pids: map[messages.Address]*actor.PID{},
-		owners: map[messages.Address]messages.Address{}}
+	r := &Runtime{opts: opts, system: system, start: time.Now(), line: &line{}, actors: map[messages.Address]*running{}}
+	r.machines = r.props(r.line, func(c actor.Context) {
+		if in, ok := c.Message().(messages.Message); ok {
+			r.take(messages.Address(c.Self().Id), in)
+		}
+	})
+	return r
+}
+
+// props are what an actor is made by that gets its messages by f.
+func (r *Runtime) props(d actor.Dispatcher, f actor.ReceiveFunc) *actor.Props {
+	if r.opts.Stepped != nil {
+		d = actor.NewSynchronizedDispatcher(everything)
+	}
+	return actor.PropsFromFunc(f, actor.WithMailbox(newMailbox), actor.WithDispatcher(d))
 }
 
 // Now is the time since the runtime started: the scale of every time in a
@@ -72,15 +99,20 @@ func (r *Runtime) Send(to messages.Address, m messages.Message) { r.Deliver(to, 
 // Deliver is Send; it reports whether there is such an actor. Of a stepped
 // runtime the actor has taken the message when it returns.
 func (r *Runtime) Deliver(to messages.Address, m messages.Message) bool {
-	r.mu.RLock()
-	pid := r.pids[to]
-	r.mu.RUnlock()
-	if pid == nil {
+	a := r.actor(to)
+	if a == nil {
 		r.opts.Logger.Debug().Str("to", string(to)).Stringer("msg", m).Msg("no such actor")
 		return false
 	}
-	r.system.Root.Send(pid, m)
+	r.system.Root.Send(a.pid, m)
 	return true
+}
+
+// actor is nil where there is none, or no more.
+func (r *Runtime) actor(at messages.Address) *running {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.actors[at]
 }
 
 // post passes on what an actor sends.
@@ -96,54 +128,46 @@ func (r *Runtime) post(from, to messages.Address, m messages.Message) {
 func (r *Runtime) SpawnMachine(at messages.Address, k Kind) { r.spawn(at, k, "") }
 
 func (r *Runtime) spawn(at messages.Address, k Kind, owner messages.Address) {
-	m := r.opts.New(k, at)
-	if owner != "" {
-		r.mu.Lock()
-		r.owners[at] = owner
-		r.mu.Unlock()
-	}
-	r.add(at, r.line, func(c actor.Context) {
-		if in, ok := c.Message().(messages.Message); ok {
-			r.step(at, m, owner, in)
-		}
-	})
+	r.add(at, r.machines, &running{machine: r.opts.New(k, at), owner: owner})
 }
 
 // SpawnPort starts a port: handle is called for one message at a time, and
 // must not block.
 func (r *Runtime) SpawnPort(at messages.Address, handle func(messages.Message)) {
-	r.add(at, atOnce{}, func(c actor.Context) {
+	r.add(at, r.props(atOnce{}, func(c actor.Context) {
 		if in, ok := c.Message().(messages.Message); ok {
 			handle(in)
 		}
-	})
+	}), &running{})
 }
 
-func (r *Runtime) add(at messages.Address, d actor.Dispatcher, f actor.ReceiveFunc) {
-	if r.opts.Stepped != nil {
-		d = actor.NewSynchronizedDispatcher(everything)
-	}
-	props := actor.PropsFromFunc(f, actor.WithMailbox(newMailbox), actor.WithDispatcher(d))
+func (r *Runtime) add(at messages.Address, props *actor.Props, a *running) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.pids[at] != nil {
+	if r.actors[at] != nil {
 		panic(fmt.Sprintf("spawn %s: the address is taken", at))
 	}
-	pid, err := r.system.Root.SpawnNamed(props, string(at))
-	if err != nil {
+	var err error
+	if a.pid, err = r.system.Root.SpawnNamed(props, string(at)); err != nil {
 		panic(fmt.Sprintf("spawn %s: %v", at, err))
 	}
-	r.pids[at] = pid
+	r.actors[at] = a
 }
 
 func (r *Runtime) remove(at messages.Address) {
 	r.mu.Lock()
-	pid := r.pids[at]
-	delete(r.pids, at)
-	delete(r.owners, at)
+	a := r.actors[at]
+	delete(r.actors, at)
 	r.mu.Unlock()
-	if pid != nil {
-		r.system.Root.Stop(pid)
+	if a != nil {
+		r.system.Root.Stop(a.pid)
+	}
+}
+
+// take gives a machine a message. One that was removed takes none any more.
+func (r *Runtime) take(at messages.Address, in messages.Message) {
+	if a := r.actor(at); a != nil {
+		r.step(at, a.machine, a.owner, in)
 	}
 }
 
@@ -189,8 +213,8 @@ func (r *Runtime) fail(at, owner messages.Address, reason string) {
 func (r *Runtime) children(of messages.Address) (all []messages.Address) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for at, owner := range r.owners {
-		if owner == of {
+	for at, a := range r.actors {
+		if a.owner == of {
 			all = append(all, at)
 		}
 	}
@@ -214,10 +238,10 @@ func Take(m Machine, in messages.Message) (out []Effect, reason string) {
 // The tree must be at rest, or its work be given up.
 func (r *Runtime) Shutdown() {
 	r.mu.Lock()
-	pids := r.pids
-	r.pids = map[messages.Address]*actor.PID{}
+	actors := r.actors
+	r.actors = map[messages.Address]*running{}
 	r.mu.Unlock()
-	for _, pid := range pids {
-		r.system.Root.Stop(pid)
+	for _, a := range actors {
+		r.system.Root.Stop(a.pid)
 	}
 }

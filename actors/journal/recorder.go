@@ -46,6 +46,8 @@ const (
 	maxQueue = 1 << 15
 	// batch is how many steps are worth a write of their own.
 	batch = 1 << 10
+	// mostSpare is for how many steps room is kept: that for maxQueue is 3 MB.
+	mostSpare = 4 * batch
 	// frameSize is how long a frame grows, in bytes: a damaged one is lost whole.
 	frameSize = 1 << 16
 	// recordEvery is how long a step waits for others.
@@ -124,7 +126,9 @@ func (r *Recorder) run() {
 			return
 		}
 		clear(steps)
-		spare = steps[:0]
+		if spare = steps[:0]; cap(spare) > mostSpare {
+			spare = nil
+		}
 	}
 }
 

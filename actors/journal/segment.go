@@ -63,7 +63,12 @@ func newSegment() *segment {
 }
 
 // begin starts a frame in the buffer, and end completes it.
-func (s *segment) begin(kind byte) { s.buf = append(s.buf[:0], 0, 0, 0, 0, 0, 0, 0, 0, kind) }
+func (s *segment) begin(kind byte) {
+	if cap(s.buf) > 4*frameSize { // one step was much larger than a frame
+		s.buf = nil
+	}
+	s.buf = append(s.buf[:0], 0, 0, 0, 0, 0, 0, 0, 0, kind)
+}
 
 func (s *segment) end() []byte {
 	body := s.buf[8:]

@@ -8,26 +8,27 @@ import (
 	"troupe/messages"
 )
 
-// entry is one goal.
+// entry is one goal. As there are many, it points at what messages have anyhow.
 type entry struct {
-	key       messages.GoalKey
-	actor     messages.Address
-	target    messages.Target // with all the outputs that anybody wants
+	key      messages.GoalKey
+	actor    messages.Address
+	target   *messages.Target // with all the outputs that anybody wants; not changed
+	terms    *messages.Terms
+	wants    []*want    // who waits for it, in order of arrival
+	audience []uint64   // the requests that it is needed for
+	waitees  []*want    // what it waits for, and has waited for
+	nested   []*request // what its builder has asked for
+	weight   time.Duration
+	epoch    uint64 // the newest request when it was made
+	rank     messages.RankGoal
+	level    int    // see level.go
+	mark     uint64 // the newest look that came by it
+	above    int    // how many wait for it that a look has still to come to
+
 	keepGoing bool
-	terms     messages.Terms
 	state     state
-	untold    bool       // its rank rose in the step under way
-	wants     []*want    // who waits for it, in order of arrival
-	audience  []uint64   // the requests that it is needed for
-	waitees   []*want    // what it waits for, and has waited for
-	nested    []*request // what its builder has asked for
-	weight    time.Duration
-	epoch     uint64 // the newest request when it was made
-	rank      messages.RankGoal
-	level     int    // see level.go
-	mark      uint64 // the newest look that came by it
-	above     int    // how many wait for it that a look has still to come to
-	failed    bool   // it panicked, and is being cleaned up
+	untold    bool // its rank rose in the step under way
+	failed    bool // it panicked, and is being cleaned up
 }
 
 // CleanUps begin the addresses of what cleans up after goals that panicked; the goal's
@@ -92,7 +93,7 @@ func (x *want) keepGoing() bool {
 	return x.request.keepGoing
 }
 
-func (x *want) terms() messages.Terms {
+func (x *want) terms() *messages.Terms {
 	if x.goal != nil {
 		return x.goal.terms
 	}
@@ -125,7 +126,7 @@ func (w *Worker) serve(x *want) {
 	w.widen(e, x)
 	if !w.order(x) {
 		w.withdraw(x)
-		w.deliver(x, messages.Result{Status: messages.DependencyFailed, Error: w.cycle(x.from().target)})
+		w.deliver(x, messages.Result{Status: messages.DependencyFailed, Error: w.cycle(*x.from().target)})
 		return
 	}
 	w.hurry(e, x.rank())
@@ -141,7 +142,7 @@ func (w *Worker) cycle(t messages.Target) string {
 }
 
 func (w *Worker) spawn(x *want) *entry {
-	e := &entry{key: x.target.Key(), target: *x.target, keepGoing: x.keepGoing(), terms: x.terms(), weight: weigh(0)}
+	e := &entry{key: x.target.Key(), target: x.target, keepGoing: x.keepGoing(), terms: x.terms(), weight: weigh(0)}
 	w.goals[e.key] = e
 	w.start(e, x.rank())
 	return e
@@ -161,7 +162,7 @@ func (w *Worker) start(e *entry, rank messages.RankGoal) {
 	r := e.rank
 	w.send(messages.Slots, &r)
 	w.out = append(w.out, host.Spawn{Actor: e.actor, Kind: kind})
-	w.send(e.actor, &messages.Realise{Target: e.target, KeepGoing: e.keepGoing, Terms: e.terms})
+	w.send(e.actor, &messages.Realise{Target: *e.target, KeepGoing: e.keepGoing, Terms: *e.terms})
 }
 
 // widen tells a goal that it is wanted for more than it knew.
@@ -171,7 +172,9 @@ func (w *Worker) widen(e *entry, x *want) {
 	if slices.Equal(outputs, e.target.Outputs) && (e.keepGoing || !keepGoing) {
 		return
 	}
-	e.target.Outputs, e.keepGoing = outputs, e.keepGoing || keepGoing
+	target := *e.target
+	target.Outputs = outputs
+	e.target, e.keepGoing = &target, e.keepGoing || keepGoing
 	w.send(e.actor, &messages.WidenGoal{Outputs: outputs, KeepGoing: e.keepGoing})
 }
 

@@ -18,7 +18,7 @@ type request struct {
 	client    messages.Address
 	keepGoing bool
 	urgency   int
-	terms     messages.Terms
+	terms     *messages.Terms
 	wants     []*want
 	open      int // wants that are not over
 	results   []messages.Result
@@ -36,7 +36,7 @@ func (w *Worker) onRealise(m *messages.RealiseTargets) {
 		return
 	}
 	w.arrivals++
-	r := &request{id: m.Request, arrival: w.arrivals, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency, terms: m.Terms,
+	r := &request{id: m.Request, arrival: w.arrivals, client: m.Client, keepGoing: m.KeepGoing, urgency: m.Urgency, terms: &m.Terms,
 		results: make([]messages.Result, len(m.Targets)), targets: m.Targets}
 	w.requests[r.id] = r
 	w.alive[r.arrival]++
@@ -142,7 +142,7 @@ func (w *Worker) epoch() uint64 {
 func (e *entry) served(res messages.Result) (served, again []*want) {
 	for _, x := range e.wants {
 		late := res.Status == messages.Cancelled || (res.Status.OK() && !res.Covers(x.target.Outputs))
-		elsewhere := !x.target.IsBuild() && !res.Status.OK() && x.terms() != e.terms
+		elsewhere := !x.target.IsBuild() && !res.Status.OK() && *x.terms() != *e.terms
 		if late || elsewhere {
 			again = append(again, x)
 		} else {

@@ -67,7 +67,6 @@ const (
 
 // Step implements [host.Machine].
 func (w *Worker) Step(m messages.Message) []host.Effect {
-	w.out = nil
 	switch m := m.(type) {
 	case *messages.RealiseTargets:
 		w.onRealise(m)
@@ -100,7 +99,9 @@ func (w *Worker) Step(m messages.Message) []host.Effect {
 	}
 	w.tellRanks()
 	w.tellRest()
-	return w.out
+	out := w.out
+	w.out = nil // of a step that makes thousands of goals they are MBs
+	return out
 }
 
 // tellRest answers [messages.AwaitRest] once there is nothing left to do.

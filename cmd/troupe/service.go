@@ -39,6 +39,7 @@ type service struct {
 
 // run runs the tree for as long as f does.
 func (d *service) run(st *openedStore, f func(*service) error) (err error) {
+	defer paceCollector()()
 	launcher, err := linux.NewLauncher()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package localstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,13 +28,13 @@ type TempRoots struct {
 
 	mu     sync.Mutex // guards what follows; held over a batch of a collection
 	file   *os.File
-	before *os.File                               // what had the name before the last compaction, still locked
-	size   int64                                  // bytes of the file that are whole paths
-	owners map[string]map[storepath.Path]struct{} // what each one keeps
-	kept   map[storepath.Path]int                 // by how many owners; 0 where only the file has it
-	unused int                                    // how many of kept are 0
-	run    *Collection                            // nil unless a collection is under way
-	limbo  []map[storepath.Path]struct{}          // what was dropped while it is
+	before *os.File               // what had the name before the last compaction, still locked
+	size   int64                  // bytes of the file that are whole paths
+	owners map[string]*held       // what each one keeps
+	kept   map[storepath.Path]int // by how many owners; 0 where only the file has it
+	unused int                    // how many of kept are 0
+	run    *Collection            // nil unless a collection is under way
+	limbo  []*held                // what was dropped while it is
 	closed bool
 }
 
@@ -49,7 +50,7 @@ func OpenTempRoots(l Layout) (*TempRoots, error) {
 		return nil, fmt.Errorf("make temporary roots: %w", readOnly(err))
 	}
 	t := &TempRoots{dir: l.Dir, stateDir: l.StateDir, name: filepath.Join(dir, strconv.Itoa(os.Getpid())),
-		owners: map[string]map[storepath.Path]struct{}{}, kept: map[storepath.Path]int{}}
+		owners: map[string]*held{}, kept: map[storepath.Path]int{}}
 	if t.lock, err = openCollectorLock(l.StateDir); err != nil {
 		return nil, fmt.Errorf("make temporary roots: %w", readOnly(err))
 	}
@@ -195,14 +196,13 @@ func (t *TempRoots) text(paths []storepath.Path) []byte {
 func (t *TempRoots) keep(owner string, paths []storepath.Path) {
 	has := t.owners[owner]
 	if has == nil {
-		has = make(map[storepath.Path]struct{}, len(paths))
+		has = &held{}
 		t.owners[owner] = has
 	}
 	for _, p := range paths {
-		if _, already := has[p]; already {
+		if !has.add(p) {
 			continue
 		}
-		has[p] = struct{}{}
 		if n, listed := t.kept[p]; n == 0 {
 			if listed {
 				t.unused--
@@ -224,7 +224,7 @@ func (t *TempRoots) Drop(owner string) {
 	if t.closed {
 		return
 	}
-	has := t.owners[owner]
+	has := cmp.Or(t.owners[owner], &held{})
 	delete(t.owners, owner)
 	if t.run != nil {
 		t.limbo = append(t.limbo, has)
@@ -234,8 +234,8 @@ func (t *TempRoots) Drop(owner string) {
 	t.compact()
 }
 
-func (t *TempRoots) letGo(paths map[storepath.Path]struct{}) {
-	for p := range paths {
+func (t *TempRoots) letGo(paths *held) {
+	for _, p := range paths.all {
 		if t.kept[p]--; t.kept[p] == 0 {
 			t.unused++
 		}
