@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"troupe/sandbox/linux"
 )
 
@@ -35,9 +33,13 @@ func TestOwnLibraries(t *testing.T) {
 	for _, l := range libraries {
 		got = append(got, l.Outside)
 	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if diff := cmp.Diff(want, slices.Compact(got)); diff != "" {
-		t.Errorf("ldd says -, we say +:\n%s", diff)
+	// It may have loaded more since, to look up users for instance.
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			t.Errorf("ldd says '%s', we say %q", w, got)
+		}
+	}
+	if len(want) == 0 && len(got) > 0 {
+		t.Errorf("ldd says nothing, we say %q", got)
 	}
 }

@@ -217,7 +217,7 @@ func TestPack(t *testing.T) {
 	for method := range suffixes {
 		for _, level := range []int{-1, 0, 1, 9, 99} {
 			text := short
-			if level == 1 {
+			if level == 1 && (!raced || method == "zstd") {
 				text = long
 			}
 			var packed strings.Builder

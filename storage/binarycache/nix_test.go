@@ -335,7 +335,11 @@ func TestNixReadsParallel(t *testing.T) {
 	p := n.parse(n.run("a", "nix-store", "--add", file))
 	n.run("a", "nix", "copy", "--to", "file://"+n.dir+"/theirs?compression=none", n.path(p))
 	known := n.info(n.open(n.pool(), "file://"+n.dir+"/theirs"), p)
-	for _, method := range []string{"xz", "bzip2", "gzip", "zstd"} {
+	methods := []string{"zstd", "xz", "bzip2", "gzip"}
+	if raced {
+		methods = methods[:1]
+	}
+	for _, method := range methods {
 		t.Run(method, func(t *testing.T) {
 			n := n.in(t)
 			url, to := "file://"+n.dir+"/ours-"+method, n.dir+"/to-"+method

@@ -1,0 +1,5 @@
+//go:build !race
+
+package binarycache
+
+const raced = false
