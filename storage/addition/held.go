@@ -92,7 +92,7 @@ func (h *held) fill(m storepath.Method, r io.Reader) (whole bool, err error) {
 		_, err = io.Copy(io.Discard, in)
 	} else {
 		h.most = cap(further)
-		err = nar.Parse(in, untilLarge{in})
+		err = nar.Parse(in, untilLarge{})
 	}
 	if errors.Is(err, errNotSmall) {
 		return false, nil
@@ -118,12 +118,12 @@ func (i *holding) Read(b []byte) (int, error) {
 
 // untilLarge ends an archive at a file that will not be held whole: so it is known
 // before any of it is.
-type untilLarge struct{ *holding }
+type untilLarge struct{}
 
 func (untilLarge) Directory(string) error       { return nil }
 func (untilLarge) Up() error                    { return nil }
 func (untilLarge) Symlink(string, string) error { return nil }
-func (u untilLarge) File(_ string, _ bool, size uint64, r io.Reader) error {
+func (untilLarge) File(_ string, _ bool, size uint64, r io.Reader) error {
 	if size > uint64(cap(further)*pieceSize) {
 		return errNotSmall
 	}

@@ -3,7 +3,6 @@ package sessions
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -62,11 +61,8 @@ func (c *connection) addToStore(q *workerproto.AddToStore, b io.Reader) (workerp
 	if err := c.told(a, err, p); err != nil {
 		return nil, err
 	}
-	info, ok, err := c.p.s.DB.Get(p)
-	if err == nil && !ok {
-		err = fmt.Errorf("path '%s' is not valid", c.d.Dir.Join(p))
-	}
-	return &workerproto.AddedPath{Info: workerproto.ValidPathInfo(info)}, err
+	info, ok, err := c.p.s.DB.Get(p) // it may be owed
+	return &workerproto.AddedPath{Info: workerproto.ValidPathInfo(info)}, c.valid(p, ok, err)
 }
 
 // addOldFlat adds a single file that comes as an archive.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"troupe/messages/workerproto"
-	"troupe/storage/addition"
 	"troupe/storage/storepath"
 )
 
@@ -35,8 +34,6 @@ type debt struct {
 
 // owedAtMost is how long a derivation stays owed where nobody asks for it.
 const owedAtMost = 200 * time.Millisecond
-
-func newDebts(a *addition.Adder) *debts { return &debts{commit: a.Commit} }
 
 func (d *debts) owe(p storepath.Path) *debt {
 	d.unpaid.Add(1)

@@ -26,10 +26,15 @@ func (c *connection) info(p storepath.Path) (validity.Info, bool, error) {
 // validInfo is info, and an error where there is none.
 func (c *connection) validInfo(p storepath.Path) (validity.Info, error) {
 	info, ok, err := c.info(p)
+	return info, c.valid(p, ok, err)
+}
+
+// valid is an error where a path is not.
+func (c *connection) valid(p storepath.Path, ok bool, err error) error {
 	if err == nil && !ok {
 		err = fmt.Errorf("path '%s' is not valid", c.d.Dir.Join(p))
 	}
-	return info, err
+	return err
 }
 
 func (c *connection) isValid(q *workerproto.IsValidPath) (workerproto.Reply, error) {

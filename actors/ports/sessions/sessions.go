@@ -57,7 +57,7 @@ type Sessions struct {
 func New(out ports.Outbox, s ports.Services, subs *caches.Substituters, settings Settings, progress *Progress, number func() uint64) *Sessions {
 	p := &Sessions{out: out, number: number, s: s, subs: subs, progress: progress, drained: make(chan struct{}),
 		connections: map[messages.Address]*connection{}, modulos: &addition.Modulos{Layout: s.Layout, Valid: s.DB.Valid},
-		debts: newDebts(&addition.Adder{Layout: s.Layout, DB: s.DB})}
+		debts: &debts{commit: (&addition.Adder{Layout: s.Layout, DB: s.DB}).Commit}}
 	p.Configure(settings)
 	return p
 }
